@@ -1,0 +1,59 @@
+# Everything one can do here: `make help`.
+
+PYTHON ?= python3
+VENV ?= .venv
+RUN = $(VENV)/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help run test cert lint format types coverage check dist clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(VENV)/ready server.crt ## make all that is needed, start the server, say where it is (FLAGS="-addr :8443")
+	@exec $(RUN) -m gochatsecure $(FLAGS)
+
+test: $(VENV)/ready ## all tests, with h11, wsproto and the standard library alone (TESTS=tests/wire for some)
+	@$(RUN) -m unittest $(if $(TESTS),discover -s $(TESTS) -t .)
+
+cert: server.crt ## a certificate for this machine, unless there is one: tools/gen_cert.sh --help
+
+lint: $(VENV)/dev-ready ## style and common faults, in Python and shell
+	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+
+format: $(VENV)/dev-ready ## lay the code out as `make lint` wants it
+	@$(VENV)/bin/ruff format . && $(VENV)/bin/ruff check --fix .
+
+types: $(VENV)/dev-ready ## static types, strict
+	@$(VENV)/bin/mypy
+
+coverage: $(VENV)/dev-ready ## which lines the tests run
+	@$(VENV)/bin/coverage erase
+	@$(VENV)/bin/coverage run -m unittest
+	@$(VENV)/bin/coverage combine -q && $(VENV)/bin/coverage report
+
+check: lint types test ## what has to pass before a commit
+
+dist: $(VENV)/dev-ready ## the packages for an index, in dist/
+	@$(VENV)/bin/pip install -q build && $(RUN) -m build -q
+
+clean: ## remove what was made here, but never data/ or certificates
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+server.crt:
+	@tools/gen_cert.sh --quiet
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "make: $(PYTHON) is older than Python 3.11; name a newer one: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/ready: $(VENV)/bin/python setup.cfg
+	@echo "making the environment in $(VENV)"
+	@$(RUN) -m pip install -q --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/dev-ready: $(VENV)/ready
+	@$(RUN) -m pip install -q --disable-pip-version-check -e '.[dev]'
+	@touch $@

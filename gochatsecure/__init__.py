@@ -1,0 +1,20 @@
+"""GoChatSecure: a self-hosted secure chat server whose whole stack can be read in an afternoon."""
+
+from .version import __version__ as __version__  # isort: skip - the parts below ask for it
+from .errors import AddressError, CertificateError, KeyFileError, OperatorError, SettingsError, StoreError
+from .limits import Limits
+from .server import ChatServer
+from .settings import Settings
+
+__all__ = [
+    "AddressError",
+    "CertificateError",
+    "ChatServer",
+    "KeyFileError",
+    "Limits",
+    "OperatorError",
+    "Settings",
+    "SettingsError",
+    "StoreError",
+    "__version__",
+]

@@ -1,0 +1,70 @@
+"""How often somebody may do something: token buckets in a bounded table. No clock: `now` is seconds, monotonic."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from ipaddress import IPv6Address, ip_address
+
+
+class Rates:
+    """A bucket for each key: `rate` permits a second, at most `burst` saved up. A rate of 0 means no limit."""
+
+    __slots__ = ("_buckets", "_burst", "_most", "_rate")
+
+    def __init__(self, rate: float, burst: float, most: int) -> None:
+        """`most`: keys remembered; the one asked least recently is forgotten first, and then starts full again."""
+        self._rate = rate
+        self._burst = max(1.0, burst)
+        self._most = most
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # key: permits, as of when
+
+    def take(self, key: str, now: float) -> float:
+        """Take one permit: 0.0 if there was one, else the seconds until there will be."""
+        if not self._rate:
+            return 0.0
+        permits, since = self._buckets.get(key, (self._burst, now))
+        permits = min(self._burst, permits + max(0.0, now - since) * self._rate)
+        wait = 0.0
+        if permits >= 1:
+            permits -= 1
+        else:
+            wait = (1 - permits) / self._rate
+        self._buckets[key] = (permits, now)
+        self._buckets.move_to_end(key)
+        if len(self._buckets) > self._most:
+            self._buckets.popitem(last=False)
+        return wait
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+
+class Sampled:
+    """Which of many like events are told of: as many as the rate allows; the others are counted with the next."""
+
+    __slots__ = ("_rates", "_untold")
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self._rates = Rates(rate, burst, 1)
+        self._untold = 0
+
+    def count(self, now: float) -> int:
+        """One more has happened: how many there were since the last that was told of, or 0 if this one is not."""
+        self._untold += 1
+        if self._rates.take("", now):
+            return 0
+        count, self._untold = self._untold, 0
+        return count
+
+
+def address_key(host: str) -> str:
+    """What counts as one address: an IPv4 address, or the /64 network that one IPv6 subscriber has."""
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return str(IPv6Address(int(address) >> 64 << 64))
+    return str(address)

@@ -1,0 +1,1 @@
+"""The asyncio edge: sockets, timers and tasks around the pure parts."""

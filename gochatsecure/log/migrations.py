@@ -1,0 +1,54 @@
+"""The schema of the SQLite store, as the steps that lead to it. A step that has been released is never changed.
+
+`PRAGMA user_version` counts the steps that a file has taken; `application_id` marks the file as ours.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from ..errors import StoreError
+
+APPLICATION_ID = 0x47436853  # "GChS"
+
+STEPS: tuple[str, ...] = (
+    """
+    CREATE TABLE stream (
+        id    INTEGER PRIMARY KEY,
+        name  TEXT NOT NULL UNIQUE,      -- room/NAME or inbox/KEY
+        epoch TEXT NOT NULL              -- this incarnation of the stream: its seq count from 1 within it
+    ) STRICT;
+    CREATE TABLE entry (
+        stream INTEGER NOT NULL REFERENCES stream (id),
+        seq    INTEGER NOT NULL,         -- 1, 2, 3, ... in each stream
+        ts     INTEGER NOT NULL,         -- milliseconds since 1970, UTC
+        sender TEXT NOT NULL,            -- an identity's key
+        cid    TEXT,                     -- the sender's idempotency key, on the first entry of a draft
+        kind   TEXT NOT NULL,
+        body   TEXT NOT NULL,            -- a JSON array: the fields of this kind
+        PRIMARY KEY (stream, seq)
+    ) STRICT, WITHOUT ROWID;
+    CREATE UNIQUE INDEX entry_once ON entry (sender, cid) WHERE cid IS NOT NULL;
+    """,
+)
+
+
+def refuse_foreign(connection: sqlite3.Connection, path: Path) -> None:
+    """Raises StoreError for a file that is not ours, or of a version that we do not know. Only reads."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if application != APPLICATION_ID and (tables or version or application):
+        raise StoreError(f"{path}: another program's database", "name another file with -store sqlite:PATH")
+    if version > len(STEPS):
+        raise StoreError(f"{path}: written by a newer GoChatSecure", "run that version, or restore an older copy")
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Take the steps that this file, which is ours, has not taken: each in one transaction."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    for number, step in enumerate(STEPS[version:], start=version + 1):
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {step} PRAGMA user_version = {number}; PRAGMA application_id = {APPLICATION_ID}; COMMIT;"
+        )

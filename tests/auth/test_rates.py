@@ -1,0 +1,79 @@
+"""Token buckets: how often somebody may do something."""
+
+from __future__ import annotations
+
+import unittest
+
+from gochatsecure.auth.rates import Rates, Sampled, address_key
+
+
+class Buckets(unittest.TestCase):
+    def test_a_burst_is_let_through_and_the_next_must_wait(self) -> None:
+        rates = Rates(rate=2, burst=3, most=10)
+        self.assertEqual([rates.take("a", 0.0) for _ in range(4)], [0, 0, 0, 0.5])
+
+    def test_after_the_wait_it_said_there_is_one_permit(self) -> None:
+        rates = Rates(rate=2, burst=1, most=10)
+        rates.take("a", 0.0)
+        wait = rates.take("a", 0.0)
+        self.assertEqual(rates.take("a", wait), 0)
+        self.assertGreater(rates.take("a", wait), 0)
+
+    def test_asking_while_refused_costs_nothing(self) -> None:
+        rates = Rates(rate=1, burst=1, most=10)
+        rates.take("a", 0.0)
+        for _ in range(50):
+            rates.take("a", 0.5)
+        self.assertEqual(rates.take("a", 1.0), 0)
+
+    def test_no_more_than_the_burst_is_saved_up(self) -> None:
+        rates = Rates(rate=10, burst=2, most=10)
+        rates.take("a", 0.0)
+        self.assertEqual([rates.take("a", 1e6) > 0 for _ in range(3)], [False, False, True])
+
+    def test_keys_do_not_share(self) -> None:
+        rates = Rates(rate=1, burst=1, most=10)
+        self.assertEqual([rates.take(key, 0.0) for key in "abc"], [0, 0, 0])
+
+    def test_a_rate_of_zero_means_no_limit_and_no_memory(self) -> None:
+        rates = Rates(rate=0, burst=0, most=10)
+        self.assertEqual({rates.take("a", 0.0) for _ in range(1000)}, {0})
+        self.assertEqual(len(rates), 0)
+
+    def test_the_table_is_bounded_and_forgets_the_least_recent(self) -> None:
+        rates = Rates(rate=0.001, burst=1, most=2)
+        for key in ("a", "b", "a", "c"):
+            rates.take(key, 0.0)
+        self.assertEqual(len(rates), 2)
+        self.assertGreater(rates.take("a", 0.0), 0)  # still known
+        self.assertEqual(rates.take("b", 0.0), 0)  # forgotten, starts afresh
+
+    def test_a_clock_that_steps_back_gives_nothing_away(self) -> None:
+        rates = Rates(rate=1, burst=1, most=10)
+        rates.take("a", 100.0)
+        self.assertGreater(rates.take("a", 0.0), 0)
+        self.assertEqual(rates.take("a", 2.0), 0)
+
+
+class Addresses(unittest.TestCase):
+    def test_what_one_subscriber_can_vary_counts_as_one(self) -> None:
+        for left, right, same in (
+            ("192.0.2.1", "192.0.2.1", True),
+            ("192.0.2.1", "192.0.2.2", False),
+            ("2001:db8::1", "2001:db8::ffff:1", True),
+            ("2001:db8::1", "2001:db8:0:1::1", False),
+            ("::ffff:192.0.2.1", "192.0.2.1", True),
+            ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+            ("fe80::1%eth0", "fe80::1%eth1", True),
+        ):
+            with self.subTest(left=left, right=right):
+                self.assertEqual(address_key(left) == address_key(right), same)
+
+    def test_what_is_no_address_is_its_own_key(self) -> None:
+        self.assertEqual(address_key("unknown"), "unknown")
+
+
+class Telling(unittest.TestCase):
+    def test_the_rate_is_told_and_the_others_are_counted_with_the_next(self) -> None:
+        sampled = Sampled(rate=1, burst=2)
+        self.assertEqual([sampled.count(now) for now in (0, 0, 0, 0.5, 1, 1.5, 2)], [1, 1, 0, 0, 3, 0, 2])

@@ -1,0 +1,123 @@
+"""What a TLSServer refuses (TLS-1, TLS-4): weak clients, and what is not TLS."""
+
+from __future__ import annotations
+
+import ssl
+import unittest
+
+from gochatsecure.wire.tls import TLSFailure, TLSServer
+from tests.support import certificate
+from tests.wire.support import pieces
+from tests.wire.tls_pair import Pair, our_context, version_context
+
+ALERT, FATAL = 21, 2  # RFC 8446 5.1, 6
+HANDSHAKE_FAILURE, PROTOCOL_VERSION = 40, 70
+
+
+class RefusedClients(unittest.TestCase):
+    """TLS-1. What a refused client gets is an alert, and is still there to be taken after the failure."""
+
+    def refused(self, context: ssl.SSLContext) -> bytes:
+        pair = Pair(context)
+        pair.step()
+        pair.to_server()
+        with self.assertRaises(TLSFailure):
+            pair.server.handshake()
+        alert = pair.to_client()
+        with self.assertRaises(ssl.SSLError):
+            pair.client.do_handshake()
+        return alert
+
+    def assertAlert(self, record: bytes, description: int) -> None:
+        self.assertEqual((record[0], record[5:]), (ALERT, bytes([FATAL, description])))
+
+    def tls_1_1(self) -> ssl.SSLContext:
+        if not ssl.HAS_TLSv1_1:
+            self.skipTest("this OpenSSL speaks no TLS 1.1")
+        context = version_context(ssl.TLSVersion.TLSv1_1)
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        return context
+
+    def tls_1_2(self, ciphers: str) -> ssl.SSLContext:
+        context = version_context(ssl.TLSVersion.TLSv1_2)
+        context.set_ciphers(ciphers)
+        return context
+
+    def test_tls_1_1_is_refused_with_an_alert(self) -> None:
+        self.assertAlert(self.refused(self.tls_1_1()), PROTOCOL_VERSION)
+
+    def test_cbc_is_refused_with_an_alert(self) -> None:
+        ciphers = "ECDHE-RSA-AES128-SHA256:ECDHE-ECDSA-AES128-SHA256:ECDHE-RSA-AES256-SHA:ECDHE-ECDSA-AES256-SHA"
+        self.assertAlert(self.refused(self.tls_1_2(ciphers)), HANDSHAKE_FAILURE)
+
+    def test_a_key_exchange_without_forward_secrecy_is_refused_with_an_alert(self) -> None:
+        self.assertAlert(self.refused(self.tls_1_2("AES128-GCM-SHA256:AES256-GCM-SHA384")), HANDSHAKE_FAILURE)
+
+    def test_a_context_of_pythons_defaults_takes_cbc_negative_control(self) -> None:
+        defaults = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        defaults.load_cert_chain(certificate().cert, certificate().key)
+        ciphers = "ECDHE-RSA-AES256-SHA384:ECDHE-ECDSA-AES256-SHA384:ECDHE-RSA-AES128-SHA256:ECDHE-ECDSA-AES128-SHA256"
+        self.assertTrue(Pair(self.tls_1_2(ciphers), defaults).shaken().server.established)
+
+
+class NotTLS(unittest.TestCase):
+    """TLS-4: what is not TLS gets an alert at most, never words in the clear."""
+
+    def assertAlertAtMost(self, records: bytes) -> None:
+        self.assertIn(records[:1], (b"", bytes([ALERT])))
+        self.assertLessEqual(len(records), 7)
+
+    def test_it_is_refused(self) -> None:
+        for speech in (
+            b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"POST /auth HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+            b"CONNECT example.org:443 HTTP/1.1\r\n\r\n",
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            b"SSH-2.0-OpenSSH_9.2\r\n",
+            b"EHLO example.org\r\n",
+            b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n",
+            bytes(100),
+            b"\xff" * 100,
+            b"\x16\x03\x01\xff\xff" + bytes(100),  # a record of 64 KiB, more than there can be
+            b"\x17\x03\x03\x00\x10" + bytes(16),  # data before the handshake
+            b"\x15\x03\x03\x00\x02\x02\x28",  # an alert
+            b"\x16\x03\x01\x00\x04\x0e\x00\x00\x00",  # a handshake message out of turn
+            b"\x16\x03\x01\x00\x06\x01\x00\x00\x02\x03\x03",  # a ClientHello that ends too soon
+        ):
+            for size in (1, len(speech)):
+                with self.subTest(speech=speech[:20], size=size):
+                    server = TLSServer(our_context())
+                    with self.assertRaises(TLSFailure) as caught:
+                        for piece in pieces(speech, size):
+                            server.feed(piece)
+                            self.assertFalse(server.handshake())
+                    self.assertAlertAtMost(server.take())
+                    self.assertRegex(str(caught.exception), r"\A[A-Za-z0-9_]+\Z")  # a reason, for one line of log
+                    server.close()
+                    self.assertEqual(server.take(), b"")
+
+    def test_a_hello_with_any_one_byte_changed_is_taken_or_refused(self) -> None:
+        pair = Pair()
+        pair.step()
+        hello = pair.from_client()
+        refused = 0
+        for place in range(len(hello)):
+            server = TLSServer(our_context())
+            server.feed(hello[:place] + bytes([hello[place] ^ 0x55]) + hello[place + 1 :])
+            try:
+                self.assertFalse(server.handshake())
+            except TLSFailure:
+                refused += 1
+                self.assertAlertAtMost(server.take())
+        self.assertGreater(refused, 20)
+
+    def test_a_changed_record_is_never_read(self) -> None:
+        header, tag = 5, 16  # bytes
+        for place in range(header, header + len(b"ten to noon") + tag):
+            pair = Pair().shaken()
+            pair.client.write(b"ten to noon")
+            record = bytearray(pair.from_client())
+            record[place] ^= 1
+            pair.server.feed(bytes(record))
+            with self.subTest(place=place), self.assertRaises(TLSFailure):
+                pair.server.read(100)
