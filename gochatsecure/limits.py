@@ -39,6 +39,10 @@ class Limits:
     text: int = 4096  # bytes of one message in UTF-8; IRC allows 512, Discord 2000 characters
     names_listed: int = 200  # names in one answer to /who, rooms in one to /rooms
     history_page: int = 100  # messages in one answer to /history; Matrix clients ask for 20-100
+    replay_page: int = 500  # entries in one answer to a join that resumes; Centrifugo recovers 300 at once
+    search_pages: int = 10  # history pages looked through for one answer to a search
+    rooms_per_session: int = 100  # IRC networks allow 50 to 200 channels
+    typing_s: float = 2.0  # between two signs that one is typing; clients show one for some 5 s
     backlog: int = 64 * 1024  # characters of the messages in one answer; a quarter of an outbox once written out
     refusals: int = 100  # commands refused in a row, for whatever reason, before a session is closed
 
@@ -56,4 +60,5 @@ class Limits:
     memory_entries: int = 100_000  # entries that the memory engine keeps, all rooms together
 
     # Going away.
+    reconnect_s: float = 2.0  # a client that is told to go away comes back after about so long
     grace_s: float = 10.0  # for sessions to leave and the log to commit, at close

@@ -86,6 +86,7 @@ class ChatServer:
             limits=settings.limits,
             history=settings.history,
             message_rate=settings.message_rate,
+            identify=lambda token: keys.identify(token, self._wall()),
             wall=self._wall,
             monotonic=loop.time,
         )

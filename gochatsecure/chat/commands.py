@@ -1,57 +1,186 @@
-"""What can be asked, as one table: from its rows come the parsing of every wire format, and every help text."""
+"""What can be asked. Values only; every field has the name that the table in `table` gives it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Any, Literal
+from typing import NamedTuple
 
-from . import model
-
-Kind = Literal["word", "rest", "count", "here"]
-"""How a parameter is typed: one word; all that remains of the line; a whole number from 1; the room one is in."""
+from .errors import Refusal
+from .model import Cursor
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Say(NamedTuple):
+    """Say `text` to everybody in `room`; an `action` is what `/me` does."""
+
+    room: str
+    text: str
+    action: bool = False
+    cid: str | None = None
+    reply_to: int | None = None
+
+
+class Tell(NamedTuple):
+    """Say `text` to `to` alone, wherever `to` is connected: a private message."""
+
+    to: str
+    text: str
+    cid: str | None = None
+
+
+class Edit(NamedTuple):
+    """Give one's message `seq` another text."""
+
+    room: str
+    seq: int
+    text: str
+    cid: str | None = None
+
+
+class Delete(NamedTuple):
+    """Take one's message `seq` back: its text is erased."""
+
+    room: str
+    seq: int
+    cid: str | None = None
+
+
+class React(NamedTuple):
+    """Put `emoji` on message `seq`, or take one's own off it."""
+
+    room: str
+    seq: int
+    emoji: str
+    on: bool = True
+    cid: str | None = None
+
+
+class SetTopic(NamedTuple):
+    room: str
+    text: str
+    cid: str | None = None
+
+
+class Join(NamedTuple):
+    """Enter a room; with `after`, be told first what has happened since then."""
+
+    room: str
+    after: Cursor | None = None
+
+
+class Leave(NamedTuple):
+    room: str
+
+
+class Inbox(NamedTuple):
+    """What was said to one privately since then, and before this session began."""
+
+    after: Cursor
+
+
+class History(NamedTuple):
+    """Messages of a `room`, or of one's conversation `with_` somebody, as they are now: the newest `limit`, or those
+    next `before`, `after` or `around` that `seq`."""
+
+    room: str | None = None
+    with_: str | None = None
+    before: int | None = None
+    after: int | None = None
+    around: int | None = None
+    limit: int | None = None
+
+
+class Search(NamedTuple):
+    """Messages of a room that hold `text`, the newest first."""
+
+    room: str
+    text: str
+    before: int | None = None
+    limit: int | None = None
+
+
+class Who(NamedTuple):
+    """Who is in the room?"""
+
+    room: str
+
+
+class Rooms(NamedTuple):
+    pass
+
+
+class Find(NamedTuple):
+    """Is this person connected?"""
+
     name: str
-    kind: Kind
-    required: bool = True
-
-    @property
-    def usage(self) -> str:
-        shown = "N" if self.kind == "count" else self.name.upper()
-        return "" if self.kind == "here" else shown if self.required else f"[{shown}]"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One command: the `word` that asks for it, the value it becomes, its parameters in order, its line of help."""
+class Type(NamedTuple):
+    """One is typing, in a room or to somebody."""
 
-    word: str
-    command: type[Any]
-    parameters: tuple[Parameter, ...]
-    help: str
-    fixed: MappingProxyType[str, object] = field(default_factory=lambda: MappingProxyType({}))
-
-    @property
-    def usage(self) -> str:
-        return " ".join([self.word, *filter(None, (parameter.usage for parameter in self.parameters))])
+    room: str | None = None
+    to: str | None = None
 
 
-_HERE = Parameter("room", "here")
-_TEXT = Parameter("text", "rest")
+class Read(NamedTuple):
+    """One has read a room, or a conversation, up to `seq`."""
 
-SAY = Row("", model.Say, (_HERE, _TEXT), "say it to everybody in the room")
-TELL = Row("@", model.Tell, (Parameter("name", "word"), _TEXT), "say it to NAME alone, wherever NAME is connected")
-TABLE: tuple[Row, ...] = (
-    Row("/join", model.Join, (Parameter("room", "word"),), "leave this room and go to ROOM"),
-    Row("/who", model.Who, (_HERE,), "who is in this room"),
-    Row("/rooms", model.Rooms, (), "the rooms that somebody is in"),
-    Row("/history", model.History, (_HERE, Parameter("limit", "count", required=False)), "the last N messages"),
-    Row("/me", model.Say, (_HERE, _TEXT), "say what you do: * you TEXT", MappingProxyType({"action": True})),
-    Row("/say", model.Say, (_HERE, _TEXT), "say TEXT as it is, whatever it begins with"),
-    Row("/help", model.Help, (), "this list"),
-    Row("/quit", model.Quit, (), "leave"),
+    seq: int
+    room: str | None = None
+    with_: str | None = None
+
+
+class Unread(NamedTuple):
+    """Where is there something that one has not read?"""
+
+
+class Refresh(NamedTuple):
+    """Go on under this newer token of the same identity."""
+
+    token: str
+
+
+class Echo(NamedTuple):
+    """Are you there?"""
+
+
+class Help(NamedTuple):
+    pass
+
+
+class Quit(NamedTuple):
+    pass
+
+
+Amend = Edit | Delete | React
+"""Concerns an earlier message of the room."""
+
+Append = Say | Tell | SetTopic | Amend
+"""Has to be stored."""
+
+Command = (
+    Append
+    | Join
+    | Leave
+    | Inbox
+    | History
+    | Search
+    | Who
+    | Rooms
+    | Find
+    | Type
+    | Read
+    | Unread
+    | Refresh
+    | Echo
+    | Help
+    | Quit
 )
-BY_WORD = MappingProxyType({row.word: row for row in TABLE})
+
+RequestId = str | int | None
+"""What a client calls one request of its own, for the answer to name; None where the wire format has no such thing."""
+
+
+class Asked(NamedTuple):
+    """One request: what is asked, or why it cannot be understood."""
+
+    id: RequestId
+    command: Command | Refusal

@@ -1,14 +1,13 @@
-"""The words of a conversation: who speaks, what is asked, what is kept, what is shown. Values only."""
+"""The words of a conversation: who speaks, and what is kept of it. Values only."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import NamedTuple, NewType
-
-from .errors import Refusal
 
 Stream = NewType("Stream", str)
 """The name of one log: `room/NAME`, or `inbox/KEY` for what is said to one identity alone."""
@@ -61,62 +60,63 @@ def name_of(key: str) -> str:
     return key.partition("~")[0]
 
 
-# What is asked.
+# Where one is in a log.
 
 
-class Say(NamedTuple):
-    """Say `text` to everybody in `room`; an `action` is what `/me` does."""
+class Position(NamedTuple):
+    """A log as it stands. `epoch`: this incarnation of it; `floor`: the oldest `seq` that is kept, `last + 1` if none
+    is; `last`: the newest `seq`, 0 if there never was one; `head`: the chain's value there, 32 bytes."""
 
-    room: str
-    text: str
-    action: bool = False
-    cid: str | None = None
-
-
-class Tell(NamedTuple):
-    """Say `text` to `to` alone, wherever `to` is connected: a private message."""
-
-    to: str
-    text: str
-    cid: str | None = None
+    epoch: str
+    floor: int
+    last: int
+    head: bytes
 
 
-class Join(NamedTuple):
-    room: str
+class Cursor(NamedTuple):
+    """How far a client has read: up to `seq`, where it saw `head` (if it keeps that), in that `epoch`."""
 
-
-class Who(NamedTuple):
-    room: str
-
-
-class Rooms(NamedTuple):
-    pass
-
-
-class History(NamedTuple):
-    room: str
-    limit: int | None = None
-
-
-class Help(NamedTuple):
-    pass
-
-
-class Quit(NamedTuple):
-    pass
-
-
-Command = Say | Tell | Join | Who | Rooms | History | Help | Quit
+    epoch: str
+    seq: int
+    head: bytes | None = None
 
 
 # What is kept.
 
 
 class Posted(NamedTuple):
-    """Said in a room."""
+    """Said in a room; perhaps in reply to the message `reply_to`."""
 
     text: str
     action: bool = False
+    reply_to: int | None = None
+
+
+class Edited(NamedTuple):
+    """The message `target` has another text."""
+
+    target: int
+    text: str
+
+
+class Deleted(NamedTuple):
+    """The message `target` was taken back. Whoever keeps the log erases its text, and that of its edits."""
+
+    target: int
+
+
+class Reacted(NamedTuple):
+    """The sender has put `emoji` on the message `target`, or taken it off."""
+
+    target: int
+    emoji: str
+    on: bool = True
+
+
+class Titled(NamedTuple):
+    """The room's topic."""
+
+    text: str
 
 
 class Told(NamedTuple):
@@ -126,7 +126,29 @@ class Told(NamedTuple):
     text: str
 
 
-Content = Posted | Told
+Content = Posted | Edited | Deleted | Reacted | Titled | Told
+
+KINDS: dict[str, type[Content]] = {
+    "message": Posted,
+    "edited": Edited,
+    "deleted": Deleted,
+    "reacted": Reacted,
+    "topic": Titled,
+    "private": Told,
+}
+"""What each kind of entry is called: in the store, in the chain, and as an event of the JSON protocol."""
+
+KIND_OF: dict[type[Content], str] = {kind: name for name, kind in KINDS.items()}
+
+
+def text_of(content: Content) -> str | None:
+    """The words in it, which can be erased; None for a kind that has none."""
+    return getattr(content, "text", None)
+
+
+def target_of(content: Content) -> int | None:
+    """The `seq` of the message that it is about, in the same stream."""
+    return getattr(content, "target", None)
 
 
 class Draft(NamedTuple):
@@ -144,7 +166,11 @@ class Draft(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One committed entry of one log. `seq` counts from 1 without gaps and is the only order; `sender` is a key."""
+    """One committed entry of one log. `seq` counts from 1 without gaps and is the only order; `sender` is a key.
+
+    `head` is the chain's value here. `seal` belongs to the text, if there is one: the salt of its commitment (SALT
+    bytes), or, once the text is erased and "", the commitment itself (32 bytes). `chain` tells more.
+    """
 
     stream: Stream
     seq: int
@@ -152,51 +178,16 @@ class Entry(NamedTuple):
     sender: str
     cid: str | None
     content: Content
+    head: bytes = b""
+    seal: bytes = b""
 
 
-# What is shown. An entry is an event as it is; the others take no place in any log.
+class Message(NamedTuple):
+    """A message in its present state: its entry, and what has become of it since."""
 
-
-class Joined(NamedTuple):
-    room: str
-    name: str
-
-
-class Left(NamedTuple):
-    room: str
-    name: str
-
-
-class Members(NamedTuple):
-    """Answer to `Who`: the first `names` of `total`, sorted."""
-
-    room: str
-    names: Sequence[str]
-    total: int
-
-
-class RoomList(NamedTuple):
-    """Answer to `Rooms`: names with how many are in each, the fullest first; the first of `total`."""
-
-    rooms: Sequence[tuple[str, int]]
-    total: int
-
-
-class Backlog(NamedTuple):
-    """Entries of one room, oldest first: on joining, or the answer to `History`."""
-
-    room: str
-    entries: Sequence[Entry]
-
-
-class HelpText(NamedTuple):
-    """Answer to `Help`: each wire format tells its own way of asking."""
-
-
-class Refused(NamedTuple):
-    """A command was not carried out."""
-
-    refusal: Refusal
-
-
-Event = Entry | Joined | Left | Members | RoomList | Backlog | HelpText | Refused
+    entry: Entry
+    text: str
+    edited: Entry | None = None
+    deleted: Entry | None = None
+    reactions: Mapping[str, Sequence[str]] = MappingProxyType({})
+    """By emoji, the names of those who have it on, the first first."""

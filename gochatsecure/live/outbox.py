@@ -55,7 +55,7 @@ class Outbox:
 
     def put(self, frames: bytes) -> None:
         """Queue frames for this session. Never waits. Too many that the socket does not take end the session."""
-        if self._wire is None:
+        if self._wire is None or not frames:
             return
         self._frames.append(frames)
         self._size += len(frames)
@@ -64,6 +64,11 @@ class Outbox:
             self._gatherer.add(self)
         if self._paused and self._size > self._limit:
             self._overflow()
+
+    def offer(self, frames: bytes) -> None:
+        """As `put`, but for what may be left out: nothing is added once the peer is well behind."""
+        if not self._paused or self._size <= self._limit // 4:
+            self.put(frames)
 
     def flush(self) -> None:
         """Write what the socket takes."""

@@ -19,13 +19,14 @@ from ..limits import Limits
 from ..version import __version__
 from ..wire.formats import WireFormat
 from ..wire.http1 import HTTPError, Request, Response
+from ..wire.json_v1 import JSON
 from ..wire.lines import LINES
 from ..wire.websocket import acceptance, check_upgrade, offered
 from .hub import Hub
 
 _logger = logging.getLogger("gochatsecure")
 _BEARER = "bearer."  # the subprotocol that carries a token, as browsers can set no header; never echoed
-_FORMATS: Mapping[str, WireFormat] = {LINES.subprotocol: LINES}
+_FORMATS: Mapping[str, WireFormat] = {LINES.subprotocol: LINES, JSON.subprotocol: JSON}
 _LOOPBACK = re.compile(r"(?:localhost|127(?:\.[0-9]+){3}|\[::1\])(?::[0-9]+)?", re.IGNORECASE)
 
 

@@ -6,7 +6,9 @@ import asyncio
 from typing import Protocol
 
 from ..auth.rates import address_key
-from ..chat.model import Event, Identity, Stream
+from ..chat.commands import RequestId
+from ..chat.events import Event
+from ..chat.model import Identity, Position, Stream
 from ..wire.formats import WireFormat
 from .outbox import Outbox
 
@@ -42,12 +44,14 @@ class Session:
         "follows",
         "format",
         "identity",
+        "inbox",
         "link",
         "open",
         "outbox",
         "pending",
         "refusals",
         "room",
+        "rooms",
         "settled",
     )
 
@@ -61,6 +65,8 @@ class Session:
         self.outbox = outbox
         self.link = link
         self.room = ""  # the room that its lines go to
+        self.rooms: set[str] = set()  # all that it is in
+        self.inbox: Position | None = None  # where its inbox stood when it began to be shown what comes into it
         self.follows: set[Stream] = set()  # whose entries and events it is shown
         self.pending = 0  # its drafts that are on their way into the log
         self.settled: asyncio.Future[None] | None = None  # where a command waits for that to be 0
@@ -70,3 +76,8 @@ class Session:
     def show(self, event: Event) -> None:
         if self.open:
             self.outbox.put(self.format.frames(event))
+
+    def answer(self, id: RequestId, event: Event) -> None:
+        """What this session asked under that id is answered so."""
+        if self.open:
+            self.outbox.put(self.format.answer(id, event))

@@ -55,7 +55,7 @@ class WebSocketStage:
         if hub.connect(session):
             _logger.info(Happening("session_opened", username=session.identity.name, address=self._connection.address))
             self._keep_alive()
-            self._await(hub.first_join(session, room))
+            self._await(hub.begin(session, room))
 
     # Reading.
 

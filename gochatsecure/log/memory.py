@@ -3,28 +3,92 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import secrets
+from collections import OrderedDict, deque
+from collections.abc import Callable
 from itertools import islice
 
-from ..chat.model import Draft, Entry, Stream
-from .port import CID_REUSED, Committed, Failed, Outcome, Sink, busy, groups, unavailable, weigh
+from ..chat.chain import SALT, advance, erased, genesis
+from ..chat.model import (
+    Deleted,
+    Draft,
+    Edited,
+    Entry,
+    Position,
+    Posted,
+    Reacted,
+    Stream,
+    Titled,
+    Told,
+    target_of,
+    text_of,
+)
+from .port import (
+    CID_REUSED,
+    REACTIONS,
+    SCAN,
+    Anchor,
+    Committed,
+    Failed,
+    Opening,
+    Outcome,
+    Page,
+    Sink,
+    busy,
+    groups,
+    is_repeat,
+    peer_of,
+    unavailable,
+    weigh,
+)
+
+
+class _Stream:
+    """One log, as far as it is kept: its entries are `last - len(entries) + 1` to `last`."""
+
+    __slots__ = ("entries", "epoch", "head", "last", "topic")
+
+    def __init__(self, stream: Stream, epoch: str) -> None:
+        self.epoch = epoch
+        self.entries: deque[Entry] = deque()
+        self.last = 0
+        self.head = genesis(stream, epoch)
+        self.topic: Entry | None = None
+
+    @property
+    def position(self) -> Position:
+        return Position(self.epoch, self.last - len(self.entries) + 1, self.last, self.head)
+
+    def between(self, first: int, last: int) -> list[Entry]:
+        """Those of these numbers that are kept."""
+        floor = self.position.floor
+        return list(islice(self.entries, max(0, first - floor), max(0, last - floor + 1)))
 
 
 class MemoryLog:
     """Keeps the newest `kept` entries of all streams together; the oldest go first, and their cids with them.
 
-    Of a stream whose entries are all gone only its last `seq` is remembered, so that it still counts without gaps;
-    when there are more such streams than entries, they are forgotten wholly, and begin anew.
+    Of a stream whose entries are all gone only its position is remembered, so that it still counts without gaps; when
+    there are more such streams than entries, those asked for least recently are forgotten wholly, and begin anew.
     """
 
-    def __init__(self, *, kept: int, queue: int) -> None:
+    def __init__(
+        self,
+        *,
+        kept: int,
+        queue: int,
+        make_epoch: Callable[[], str] = secrets.token_hex,
+        make_salt: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
         """`kept`: entries held. `queue`: drafts that may wait for the end of the loop's turn."""
         self._kept = kept
         self._queue = queue
-        self._streams: dict[Stream, deque[Entry]] = {}
-        self._last: dict[Stream, int] = {}
+        self._make_epoch = make_epoch
+        self._make_salt = make_salt
+        self._streams: OrderedDict[Stream, _Stream] = OrderedDict()
         self._oldest: deque[Stream] = deque()  # the stream of every entry held, oldest entry first
-        self._cids: dict[tuple[str, str], Entry] = {}
+        self._cids: dict[tuple[str, str], tuple[Stream, int]] = {}
+        self._marks: OrderedDict[str, OrderedDict[str, int]] = OrderedDict()
         self._arriving: list[Draft] = []
         self._sink: Sink | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -44,19 +108,102 @@ class MemoryLog:
             self._loop.call_soon(self._commit)
         self._arriving.append(draft)
 
-    async def read(self, stream: Stream, after: int, limit: int) -> list[Entry]:
-        held = self._streams.get(stream)
-        start = max(0, after + 1 - held[0].seq) if held else 0
-        return list(islice(held or (), start, start + limit))
+    async def look(self, stream: Stream, limit: int) -> Opening:
+        kept = self._stream(stream)
+        return Opening(kept.position, kept.between(kept.last - limit + 1, kept.last), kept.topic)
 
-    async def tail(self, stream: Stream, limit: int) -> list[Entry]:
-        newest = list(islice(reversed(self._streams.get(stream, deque())), limit))
-        return newest[::-1]
+    async def read(self, stream: Stream, after: int, limit: int) -> list[Entry]:
+        kept = self._stream(stream)
+        first = max(after + 1, kept.position.floor)
+        return kept.between(first, first + limit - 1)
+
+    async def page(self, stream: Stream, anchor: Anchor, limit: int) -> Page:
+        kept = self._stream(stream)
+        position = kept.position
+        if anchor.after is not None:
+            messages, last, more = self._newer(stream, max(anchor.after + 1, position.floor), limit, anchor.peer)
+            first = max(anchor.after + 1, position.floor)
+        elif anchor.around is not None:
+            older, first, more = self._older(stream, min(anchor.around - 1, position.last), limit // 2, anchor.peer)
+            newer, last, beyond = self._newer(
+                stream, max(anchor.around, position.floor), limit - limit // 2, anchor.peer
+            )
+            messages, more = older + newer, more or beyond
+        else:
+            last = position.last if anchor.before is None else min(anchor.before - 1, position.last)
+            messages, first, more = self._older(stream, last, limit, anchor.peer)
+        return Page(messages, self._about(kept, messages), first, last, more, position)
+
+    def _older(self, stream: Stream, last: int, limit: int, peer: str | None) -> tuple[list[Entry], int, bool]:
+        kept = self._stream(stream)
+        floor = kept.position.floor
+        reach = max(floor, last - SCAN + 1)
+        found = [entry for entry in kept.between(reach, last) if _is_wanted(entry, peer)]
+        if len(found) > limit:
+            found = found[len(found) - limit :]
+            return found, found[0].seq if found else last + 1, True
+        return found, reach, reach > floor
+
+    def _newer(self, stream: Stream, first: int, limit: int, peer: str | None) -> tuple[list[Entry], int, bool]:
+        kept = self._stream(stream)
+        reach = min(kept.last, first + SCAN - 1)
+        found = [entry for entry in kept.between(first, reach) if _is_wanted(entry, peer)]
+        if len(found) > limit:
+            found = found[:limit]
+            return found, found[-1].seq if found else first - 1, True
+        return found, reach, reach < kept.last
+
+    def _about(self, kept: _Stream, messages: list[Entry]) -> list[Entry]:
+        targets = {entry.seq for entry in messages}
+        last: dict[tuple[int, type], Entry] = {}
+        reactions: dict[int, deque[Entry]] = {}
+        for entry in kept.entries:
+            target = target_of(entry.content)
+            if target is None or target not in targets:
+                continue
+            if isinstance(entry.content, Reacted):
+                reactions.setdefault(target, deque(maxlen=REACTIONS)).append(entry)
+            elif (target, Deleted) not in last:
+                last[target, type(entry.content)] = entry
+        return sorted([*last.values(), *(one for many in reactions.values() for one in many)], key=lambda one: one.seq)
+
+    async def count(self, stream: Stream, after: int, besides: str, most: int, peer: str | None = None) -> int:
+        kept = self._stream(stream).between(after + 1, after + SCAN)
+        return min(most, sum(_is_wanted(entry, peer) and entry.sender != besides for entry in kept))
+
+    async def mark(self, reader: str, place: str, seq: int) -> int:
+        if self._sink is None:
+            raise unavailable()
+        marks = self._marks.setdefault(reader, OrderedDict())
+        marks[place] = max(seq, marks.get(place, 0))
+        marks.move_to_end(place)
+        self._marks.move_to_end(reader)
+        while len(self._marks) > self._kept:
+            self._marks.popitem(last=False)
+        return marks[place]
+
+    async def marks(self, reader: str, most: int) -> dict[str, int]:
+        return dict(islice(reversed(self._marks.get(reader, OrderedDict()).items()), most))
 
     async def close(self) -> None:
         while self._arriving:
             self._commit()
         self._sink = None
+
+    def _stream(self, stream: Stream) -> _Stream:
+        kept = self._streams.get(stream)
+        if kept is None:
+            kept = self._streams[stream] = _Stream(stream, self._make_epoch())
+            if len(self._streams) > 2 * self._kept + 1000:
+                self._forget_streams()
+        else:
+            self._streams.move_to_end(stream)
+        return kept
+
+    def _forget_streams(self) -> None:
+        empty = [name for name, kept in self._streams.items() if not kept.entries]
+        for name in empty[: len(empty) // 2]:
+            del self._streams[name]
 
     def _commit(self) -> None:
         """One group a turn of the loop; the rest next turn, so that what is shown can be written meanwhile."""
@@ -69,30 +216,46 @@ class MemoryLog:
 
     def _store(self, draft: Draft) -> Outcome:
         if draft.cid is not None:
-            first = self._cids.get((draft.sender, draft.cid))
-            if first is not None:
-                if (first.stream, first.content) == draft.parts[0]:
+            place = self._cids.get((draft.sender, draft.cid))
+            if place is not None:
+                (first,) = self._stream(place[0]).between(place[1], place[1])
+                if is_repeat(draft, first):
                     return Committed(draft, (first,), dup=True)
                 return Failed(draft, CID_REUSED)
         entries: list[Entry] = []
-        for stream, content in draft.parts:
-            seq = self._last[stream] = self._last.get(stream, 0) + 1
-            entry = Entry(stream, seq, draft.ts, draft.sender, None if entries else draft.cid, content)
-            self._streams.setdefault(stream, deque()).append(entry)
-            self._oldest.append(stream)
+        for name, content in draft.parts:
+            kept = self._stream(name)
+            seal = b"" if text_of(content) is None else self._make_salt(SALT)
+            cid = None if entries else draft.cid
+            kept.last += 1
+            kept.head = advance(kept.head, kept.last, draft.ts, draft.sender, cid, content, seal)
+            entry = Entry(name, kept.last, draft.ts, draft.sender, cid, content, kept.head, seal)
+            kept.entries.append(entry)
+            self._oldest.append(name)
             entries.append(entry)
+            if isinstance(content, Titled):
+                kept.topic = entry
+            elif isinstance(content, Deleted):
+                self._erase(kept, content.target)
         if draft.cid is not None:
-            self._cids[draft.sender, draft.cid] = entries[0]
+            self._cids[draft.sender, draft.cid] = (entries[0].stream, entries[0].seq)
         while len(self._oldest) > self._kept:
             self._forget()
-        if len(self._last) > 2 * self._kept + 1000:
-            self._last = {stream: last for stream, last in self._last.items() if stream in self._streams}
         return Committed(draft, entries)
 
+    def _erase(self, kept: _Stream, target: int) -> None:
+        for number in range(max(0, target - kept.position.floor), len(kept.entries)):
+            entry = kept.entries[number]
+            if entry.seq == target or (isinstance(entry.content, Edited) and entry.content.target == target):
+                kept.entries[number] = erased(entry)
+
     def _forget(self) -> None:
-        stream = self._oldest.popleft()
-        entry = self._streams[stream].popleft()
+        entry = self._streams[self._oldest.popleft()].entries.popleft()
         if entry.cid is not None:
             del self._cids[entry.sender, entry.cid]
-        if not self._streams[stream]:
-            del self._streams[stream]
+
+
+def _is_wanted(entry: Entry, peer: str | None) -> bool:
+    if peer is None:
+        return isinstance(entry.content, Posted | Told)
+    return peer_of(entry.stream, entry.sender, entry.content) == peer

@@ -14,10 +14,14 @@ APPLICATION_ID = 0x47436853  # "GChS"
 
 STEPS: tuple[str, ...] = (
     """
+    CREATE TABLE store (
+        epoch TEXT NOT NULL              -- this incarnation of the file: seq count from 1 within it
+    ) STRICT;
     CREATE TABLE stream (
         id    INTEGER PRIMARY KEY,
         name  TEXT NOT NULL UNIQUE,      -- room/NAME or inbox/KEY
-        epoch TEXT NOT NULL              -- this incarnation of the stream: its seq count from 1 within it
+        floor INTEGER NOT NULL,          -- the oldest seq that is kept
+        base  BLOB NOT NULL              -- the chain's head before it
     ) STRICT;
     CREATE TABLE entry (
         stream INTEGER NOT NULL REFERENCES stream (id),
@@ -27,9 +31,25 @@ STEPS: tuple[str, ...] = (
         cid    TEXT,                     -- the sender's idempotency key, on the first entry of a draft
         kind   TEXT NOT NULL,
         body   TEXT NOT NULL,            -- a JSON array: the fields of this kind
+        target INTEGER,                  -- the seq of the message that it is about
+        peer   TEXT,                     -- of a private message: the other's name
+        seal   BLOB NOT NULL,            -- the salt of the text's commitment; once it is erased, the commitment
+        head   BLOB NOT NULL,            -- the chain's value here
         PRIMARY KEY (stream, seq)
     ) STRICT, WITHOUT ROWID;
     CREATE UNIQUE INDEX entry_once ON entry (sender, cid) WHERE cid IS NOT NULL;
+    CREATE INDEX entry_about ON entry (stream, target, kind, seq) WHERE target IS NOT NULL;
+    CREATE INDEX entry_peer ON entry (stream, peer, seq) WHERE peer IS NOT NULL;
+    CREATE INDEX entry_topic ON entry (stream, seq) WHERE kind = 'topic';
+    CREATE TABLE mark (
+        reader TEXT NOT NULL,            -- an identity's key
+        place  TEXT NOT NULL,            -- room/NAME, with/NAME, or here
+        seq    INTEGER NOT NULL,         -- read up to it
+        at     INTEGER NOT NULL,         -- counts up: which was set last
+        PRIMARY KEY (reader, place)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX mark_at ON mark (reader, at);
+    CREATE INDEX mark_last ON mark (at);
     """,
 )
 

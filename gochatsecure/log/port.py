@@ -5,6 +5,8 @@
 - `seq` is given in the commit: 1, 2, 3, ... for each stream, without gaps.
 - The same `(sender, cid)` is committed once, for as long as its entry is kept: again with the same content it comes
   back as the first entry with `dup`; with other content it is refused as `cid_reused`.
+- Each entry carries the chain on (`chat.chain`), with a salt of its own for its text. With a `Deleted` the text of its
+  target, and of the target's edits, is erased in the same commit; place, head and commitment stay.
 - What has arrived while one commit was under way goes into the next one together, up to GROUP: what one commit
   brings has to fit into the outboxes of those who are shown it.
 """
@@ -14,8 +16,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
+from ..chat.chain import is_erased
 from ..chat.errors import Refusal, Temporary
-from ..chat.model import Draft, Entry, Stream
+from ..chat.model import Content, Draft, Entry, Position, Stream, Told, inbox_stream, name_of, text_of
 
 
 class Committed(NamedTuple):
@@ -38,18 +41,71 @@ Sink = Callable[[Sequence[Outcome]], None]
 """Called on the event loop with what one commit brought, in order. MUST NOT raise."""
 
 
+class Opening(NamedTuple):
+    """A stream as it stands: its position, its last entries, oldest first, and the last that set its topic."""
+
+    position: Position
+    tail: Sequence[Entry]
+    topic: Entry | None
+
+
+class Page(NamedTuple):
+    """Messages (`Posted` or `Told`), oldest first: all that there are from `first` to `last`; with `more` there are, or
+    may be, others beyond, in the direction that was asked for.
+
+    `about` tells what became of them, in its order: the last edit, the deletion, the newest REACTIONS of each.
+    """
+
+    messages: Sequence[Entry]
+    about: Sequence[Entry]
+    first: int
+    last: int
+    more: bool
+    position: Position
+
+
+SCAN = 10_000  # entries looked at for one page: a longer stretch without messages ends it, with `more`
+REACTIONS = 1000  # of one message
+
+
+class Anchor(NamedTuple):
+    """Which messages are wanted: those next `before` this seq, `after` it, or half of them from before it and half from
+    it on (`around`); with none of them, the newest. With `peer`, only private messages with somebody of that name."""
+
+    before: int | None = None
+    after: int | None = None
+    around: int | None = None
+    peer: str | None = None
+
+
 class Log(Protocol):
+    """What is asked of it is a snapshot: a commit is in it wholly or not at all. All reading raises Temporary."""
+
     async def open(self, sink: Sink) -> None:
         """Ready to append and read. Raises StoreError. Belongs to the running event loop until closed."""
 
     def append(self, draft: Draft) -> None:
         """Queue a draft. MUST be called on the event loop; never waits. Raises Temporary: full, or closing."""
 
-    async def read(self, stream: Stream, after: int, limit: int) -> list[Entry]:
-        """Committed entries with `seq` above `after`, oldest first, at most `limit`. Raises Temporary."""
+    async def look(self, stream: Stream, limit: int) -> Opening:
+        """The stream as it stands, with its last `limit` entries. One that nobody wrote to has a position, too."""
 
-    async def tail(self, stream: Stream, limit: int) -> list[Entry]:
-        """The last `limit` committed entries, oldest first. Raises Temporary."""
+    async def read(self, stream: Stream, after: int, limit: int) -> list[Entry]:
+        """Committed entries with `seq` above `after`, oldest first, at most `limit`."""
+
+    async def page(self, stream: Stream, anchor: Anchor, limit: int) -> Page:
+        """At most `limit` messages, with what became of them."""
+
+    async def count(self, stream: Stream, after: int, besides: str, most: int, peer: str | None = None) -> int:
+        """How many messages there are above `after` that `besides` (a key) did not send; counted up to `most`, and
+        over SCAN entries. With `peer`, as in `Anchor`."""
+
+    async def mark(self, reader: str, place: str, seq: int) -> int:
+        """Keep it that `reader` (a key) has read `place` up to `seq`: a mark never goes back. Answers with the mark,
+        once it is stored. Raises Temporary."""
+
+    async def marks(self, reader: str, most: int) -> dict[str, int]:
+        """The reader's marks, by place; the `most` that were set last."""
 
     async def close(self) -> None:
         """Commit what is queued, hand its outcomes to the sink, let go of the store. Twice is no error."""
@@ -86,3 +142,18 @@ def busy() -> Temporary:
 
 def unavailable() -> Temporary:
     return Temporary("store_unavailable", "the message could not be stored; nobody was shown it", 2000)
+
+
+def is_repeat(draft: Draft, first: Entry) -> bool:
+    """Whether the draft says what its cid has said before. Of what was erased since, all but the text is compared."""
+    stream, content = draft.parts[0]
+    if is_erased(first) and text_of(content) is not None:
+        content = content._replace(text="")  # type: ignore[call-arg]
+    return (stream, content) == (first.stream, first.content)
+
+
+def peer_of(stream: Stream, sender: str, content: Content) -> str | None:
+    """With whom a private message was exchanged, by name, as the owner of this inbox sees it."""
+    if not isinstance(content, Told):
+        return None
+    return name_of(content.to if stream == inbox_stream(sender) else sender)

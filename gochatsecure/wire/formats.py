@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from ..chat.model import Command, Event
+from ..chat.commands import Asked, RequestId
+from ..chat.events import Event
 
 
 class WireFormat(Protocol):
@@ -14,8 +15,15 @@ class WireFormat(Protocol):
     def subprotocol(self) -> str:
         """Its name in Sec-WebSocket-Protocol."""
 
-    def decode(self, text: str, room: str) -> Command:
-        """The command that `text` is, said by somebody in `room`. Raises Refusal."""
+    @property
+    def greets(self) -> bool:
+        """Its sessions begin with a Welcome, and enter rooms when they ask to; others enter at once."""
+
+    def decode(self, text: str, room: str) -> Asked:
+        """What `text` asks, said by somebody in `room`."""
 
     def frames(self, event: Event) -> bytes:
         """The event as WebSocket frames: none, one, or several."""
+
+    def answer(self, id: RequestId, event: Event) -> bytes:
+        """The same, as the answer to the request that the client calls so."""

@@ -8,24 +8,34 @@ from __future__ import annotations
 
 import re
 
-from ..chat.commands import BY_WORD, SAY, TABLE, TELL, Row
+from ..chat.commands import Asked, Command, RequestId
 from ..chat.errors import Refusal, Temporary
-from ..chat.model import (
-    Backlog,
-    Command,
-    Entry,
+from ..chat.events import (
+    Entered,
     Event,
+    Found,
     HelpText,
     Joined,
     Left,
     Members,
-    Posted,
+    Messages,
+    Presence,
     Refused,
     RoomList,
+)
+from ..chat.model import (
+    Deleted,
+    Edited,
+    Entry,
+    Message,
+    Posted,
+    Reacted,
+    Titled,
     Told,
     inbox_stream,
     name_of,
 )
+from ..chat.table import BY_WORD, SAY, TABLE, TELL, Row, checked
 from .websocket import frame
 
 # Code points that are written out: controls and line breaks; bidirectional controls; what cannot be seen. Not the
@@ -64,37 +74,48 @@ class Lines:
 
     subprotocol = "gochatsecure.v1.lines"
 
-    def decode(self, text: str, room: str) -> Command:
+    greets = False
+
+    def decode(self, text: str, room: str) -> Asked:
         """What begins with `/` or `@`, after spaces or full-width, is never said to the room: a slip tells nobody."""
-        text = text.rstrip("\r\n")
-        typed = _UNSEEN.sub("", text, count=1)
-        if typed[:1] in _AT:
-            return _command(TELL, typed[1:], room)
-        if typed[:1] not in _SLASH:
-            return _command(SAY, text, room)
-        typed = "/" + typed[1:]
-        if typed.startswith("//"):
-            return _command(SAY, typed[1:], room)
-        word, _, rest = typed.partition(" ")
-        row = BY_WORD.get(word.lower())
-        if row is None:
-            raise Refusal("command_unknown", "no such command; /help lists them, //text says what begins with /")
-        return _command(row, rest, room)
+        try:
+            return Asked(None, _decode(text.rstrip("\r\n"), room))
+        except Refusal as refusal:
+            return Asked(None, refusal)
 
     def frames(self, event: Event) -> bytes:
         if isinstance(event, Entry):  # the busiest kind, first
             return frame(_entry(event))
         return b"".join(map(frame, _lines(event)))
 
+    def answer(self, id: RequestId, event: Event) -> bytes:
+        return self.frames(event)
+
+
+def _decode(text: str, room: str) -> Command:
+    typed = _UNSEEN.sub("", text, count=1)
+    if typed[:1] in _AT:
+        return _command(TELL, typed[1:], room)
+    if typed[:1] not in _SLASH:
+        return _command(SAY, text, room)
+    typed = "/" + typed[1:]
+    if typed.startswith("//"):
+        return _command(SAY, typed[1:], room)
+    word, _, rest = typed.partition(" ")
+    row = BY_WORD.get(word.lower())
+    if row is None:
+        raise Refusal("command_unknown", "no such command; /help lists them, //text says what begins with /")
+    return _command(row, rest, room)
+
 
 def _command(row: Row, typed: str, room: str) -> Command:
-    values: dict[str, object] = dict(row.fixed)
-    arguments: list[object] = []
-    for parameter in row.parameters:
-        if parameter.kind == "here":
-            arguments.append(room)
-            continue
-        if parameter.kind == "rest":
+    fields: dict[str, object] = dict(row.fixed)
+    parameters = {parameter.name: parameter for parameter in row.parameters}
+    if "room" in parameters and "room" not in row.typed:
+        fields["room"] = room
+    for name in row.typed:
+        parameter = parameters[name]
+        if parameter.kind == "text":
             word, typed = typed, ""
         else:
             word, _, typed = typed.lstrip(" ").partition(" ")
@@ -102,54 +123,83 @@ def _command(row: Row, typed: str, room: str) -> Command:
             if parameter.required:
                 raise Refusal("argument_missing", f"type it as: {_usage(row)}")
             continue
+        value: object = word
         if parameter.kind == "count":
             if not re.fullmatch("[0-9]{1,6}", word) or int(word) < 1:
                 raise Refusal("argument_invalid", f"N is a whole number from 1; type it as: {_usage(row)}")
-            arguments.append(int(word))
-        else:
-            arguments.append(word)
+            value = int(word)
+        fields[parameter.field] = checked(parameter, value)
     if typed.strip():
         raise Refusal("argument_unexpected", f"there is something too much; type it as: {_usage(row)}")
-    command: Command = row.command(*arguments, **values)
+    command: Command = row.command(**fields)
     return command
 
 
 def _usage(row: Row) -> str:
-    return "@NAME TEXT" if row is TELL else "TEXT" if row is SAY else row.usage
+    return "TEXT" if row is SAY else row.usage
 
 
 def _entry(entry: Entry) -> str:
     name = name_of(entry.sender)
     match entry.content:
-        case Posted(text, action):
-            return f"* {name} {visible(text)}" if action else f"{name}: {visible(text)}"
-        case Told(to, text):  # seen by who sent it, and by whom it was sent to
-            if entry.stream == inbox_stream(entry.sender):
-                return f"(Private) to {name_of(to)}: {visible(text)}"
-            return f"(Private) {name}: {visible(text)}"
+        case Posted() | Told():
+            return _message(Message(entry, entry.content.text))
+        case Edited(_, text):
+            return f"(Edited) {name}: {visible(text)}"
+        case Deleted():
+            return f"(Deleted) {name} took a message back"
+        case Reacted(_, emoji, on):
+            return f"(Reaction) {name}: {visible(emoji)}" if on else f"(Reaction) {name} took {visible(emoji)} back"
+        case Titled(text):
+            return f"(Topic) {name}: {visible(text)}"
+
+
+def _message(message: Message) -> str:
+    """As it is now."""
+    entry = message.entry
+    name, text = name_of(entry.sender), visible(message.text)
+    if message.deleted is not None:
+        return f"(Deleted) a message of {name}"
+    edited = "(Edited) " if message.edited is not None else ""
+    match entry.content:
+        case Told(to) if entry.stream == inbox_stream(entry.sender):
+            return f"(Private) to {name_of(to)}: {text}"
+        case Told():
+            return f"(Private) {name}: {text}"
+        case Posted(action=True):
+            return f"{edited}* {name} {text}"
+    return f"{edited}{name}: {text}"
 
 
 def _lines(event: Event) -> list[str]:
     match event:
+        case Entry():
+            return [_entry(event)]
         case Joined(_, name):
             return [f"{name} joined the room"]
         case Left(_, name):
             return [f"{name} left the room"]
-        case Backlog(_, entries):
-            return [_entry(entry) for entry in entries]
+        case Entered(name=name, topic=topic, recent=recent):
+            about = [f"# topic: {visible(topic)}"] if topic else []
+            return [*map(_message, recent), *about, f"{name} joined the room"]
+        case Messages(messages=messages):
+            return [*map(_message, messages)]
+        case Found(messages=found):
+            return [*map(_message, reversed(found))] or ["# nothing found"]
         case Members(room, names, total):
-            return [f"# in {room}: {', '.join(names)}{_more(total - len(names))}"]
+            return [f"# in {room}: {', '.join(name for name, _ in names)}{_more(total - len(names))}"]
         case RoomList(rooms, total):
             return [f"# rooms: {', '.join(f'{name} ({count})' for name, count in rooms)}{_more(total - len(rooms))}"]
+        case Presence(name, sessions):
+            return [f"# {name} is {'connected' if sessions else 'not connected'}"]
         case HelpText():
-            return [f"# {_usage(row)}: {row.help}" for row in (SAY, TELL, *TABLE)]
+            return [f"# {_usage(row)}: {row.help}" for row in (SAY, TELL, *TABLE) if row.word is not None]
         case Refused(refusal):
             wait = ""
             if isinstance(refusal, Temporary):
                 wait = f"; try again in {max(0.1, refusal.retry_after_ms / 1000):.1f} s"
             return [f"! {refusal.message}{wait}"]
-        case Entry():
-            return [_entry(event)]
+    return []  # acks, marks, typing: nothing that a line would tell
 
 
 def _more(count: int) -> str:

@@ -29,7 +29,7 @@ HOME: dict[str, set[str]] = {  # what only these rooms may import
     "h11": {"wire/http1.py"},
     "wsproto": {"wire/websocket.py"},
     "ssl": {"wire/tls.py", "live/certificates.py"},
-    "sqlite3": {"log/sqlite.py", "log/migrations.py"},
+    "sqlite3": {f"log/{module}.py" for module in ("migrations", "reader", "rows", "sqlite", "verify", "writer")},
     "hmac": {"auth/jwt.py"},
 }
 IMPURE = {"asyncio", "socket", "time", "threading", "concurrent", "select", "os", "random", "secrets", "logging"}

@@ -6,16 +6,33 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from gochatsecure.auth.jwt import TokenError
+from gochatsecure.chat.chain import SALT, advance, erased, genesis
 from gochatsecure.chat.errors import Temporary
-from gochatsecure.chat.model import Draft, Entry, Identity, Stream, room_stream
+from gochatsecure.chat.model import (
+    Deleted,
+    Draft,
+    Entry,
+    Identity,
+    Position,
+    Posted,
+    Stream,
+    Titled,
+    Told,
+    room_stream,
+    target_of,
+    text_of,
+)
 from gochatsecure.limits import Limits
 from gochatsecure.live.hub import Hub
 from gochatsecure.live.outbox import Gatherer, Outbox
 from gochatsecure.live.session import Session
-from gochatsecure.log.port import Committed, Failed, Outcome, Sink, busy, unavailable
+from gochatsecure.log.port import Anchor, Committed, Failed, Opening, Outcome, Page, Sink, busy, unavailable
 from gochatsecure.wire.formats import WireFormat
 from gochatsecure.wire.lines import LINES
 from tests.live.support import texts
+
+EPOCH = "e1"
 
 
 class Clock:
@@ -34,6 +51,7 @@ class HeldLog:
     def __init__(self, queue: int = 10_000) -> None:
         self.arrived: list[Draft] = []
         self.kept: dict[Stream, list[Entry]] = {}
+        self.marked: dict[str, dict[str, int]] = {}
         self.closed = asyncio.Event()
         self.readable = asyncio.Event()
         self.readable.set()
@@ -67,22 +85,60 @@ class HeldLog:
         return drafts
 
     def store(self, draft: Draft) -> Committed:
-        entries = []
+        entries: list[Entry] = []
         for stream, content in draft.parts:
             kept = self.kept.setdefault(stream, [])
-            kept.append(Entry(stream, len(kept) + 1, draft.ts, draft.sender, draft.cid, content))
+            head = kept[-1].head if kept else genesis(stream, EPOCH)
+            seal = b"" if text_of(content) is None else b"s" * SALT
+            seq, cid = len(kept) + 1, None if entries else draft.cid
+            head = advance(head, seq, draft.ts, draft.sender, cid, content, seal)
+            kept.append(Entry(stream, seq, draft.ts, draft.sender, cid, content, head, seal))
+            if isinstance(content, Deleted):
+                kept[content.target - 1] = erased(kept[content.target - 1])
             entries.append(kept[-1])
         return Committed(draft, entries)
 
-    async def read(self, stream: Stream, after: int, limit: int) -> list[Entry]:
-        raise NotImplementedError
+    def position(self, stream: Stream) -> Position:
+        kept = self.kept.get(stream, [])
+        return Position(EPOCH, 1, len(kept), kept[-1].head if kept else genesis(stream, EPOCH))
 
-    async def tail(self, stream: Stream, limit: int) -> list[Entry]:
+    async def look(self, stream: Stream, limit: int) -> Opening:
+        await self._readable()
+        kept = self.kept.get(stream, [])
+        topics = [entry for entry in kept if isinstance(entry.content, Titled)]
+        return Opening(self.position(stream), kept[max(0, len(kept) - limit) :], topics[-1] if topics else None)
+
+    async def read(self, stream: Stream, after: int, limit: int) -> list[Entry]:
+        await self._readable()
+        return self.kept.get(stream, [])[after : after + limit]
+
+    async def page(self, stream: Stream, anchor: Anchor, limit: int) -> Page:
+        await self._readable()
+        kept = self.kept.get(stream, [])
+        below = kept if anchor.before is None else kept[: anchor.before - 1]
+        found = [entry for entry in below if isinstance(entry.content, Posted | Told)]
+        about = [entry for entry in kept if target_of(entry.content) is not None]
+        first = found[-limit].seq if len(found) > limit else 1
+        return Page(found[-limit:], about, first, len(below), len(found) > limit, self.position(stream))
+
+    async def count(self, stream: Stream, after: int, besides: str, most: int, peer: str | None = None) -> int:
+        await self._readable()
+        return len([entry for entry in self.kept.get(stream, [])[after:] if entry.sender != besides])
+
+    async def mark(self, reader: str, place: str, seq: int) -> int:
+        marks = self.marked.setdefault(reader, {})
+        marks[place] = max(seq, marks.get(place, 0))
+        return marks[place]
+
+    async def marks(self, reader: str, most: int) -> dict[str, int]:
+        await self._readable()
+        return self.marked.get(reader, {})
+
+    async def _readable(self) -> None:
         self.reads += 1
         await self.readable.wait()
         if self.broken:
             raise Temporary("store_unavailable", "the history could not be read", 2000)
-        return self.kept.get(stream, [])[-limit:]
 
     async def close(self) -> None:
         self.commit()
@@ -150,16 +206,23 @@ class World:
         self.clock = Clock()
         self.limits = Limits(**limits)
         self.log = log or HeldLog()
+        self.identities: dict[str, Identity] = {}  # by token, for those who refresh
         self.gatherer = Gatherer(lambda flush: None)
         self.hub = Hub(
             self.log,
             limits=self.limits,
             history=history,
             message_rate=message_rate,
+            identify=self.identify,
             wall=self.clock,
             monotonic=self.clock,
         )
         self.log._sink = self.hub.committed
+
+    def identify(self, token: str) -> Identity:
+        if token not in self.identities:
+            raise TokenError("token_malformed", "that is no token")
+        return self.identities[token]
 
     def person(
         self, name: str, sid: str | None = None, *, guest: bool = True, address: str = "", **fields: Any
@@ -176,7 +239,7 @@ class World:
     async def enter(self, name: str, room: str = "default", sid: str | None = None, **fields: Any) -> Person:
         """Connected and in that room; what was shown on entering is passed over."""
         person = self.arrive(name, sid, **fields)
-        await self.hub.first_join(person.session, room)
+        await self.hub.begin(person.session, room)
         person.seen()
         return person
 
@@ -192,7 +255,8 @@ class World:
             "rooms": lobby.rooms,
             "present": lobby._present,
             "lookalikes": lobby._looks,
-            "followers": hub._followers,
-            "opening": hub._opening,
+            "followers": hub._fanout._followers,
+            "opening": hub._doors._opening,
+            "greeting": hub._greeting,
         }
         return {name: held for name, held in held.items() if held}

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from gochatsecure import ChatServer, Limits
+from gochatsecure.chat.commands import RequestId
 from gochatsecure.chat.errors import Refusal
 from gochatsecure.chat.model import Draft
 from gochatsecure.live.routes import Upgrade
@@ -77,9 +78,9 @@ class AFloodOfMessages(LiveTestCase):
         assert server._hub is not None
         refuse = server._hub._refuse
 
-        def counted(session: Session, refusal: Refusal) -> None:
+        def counted(session: Session, asked_as: RequestId, refusal: Refusal) -> None:
             turns.count()
-            refuse(session, refusal)
+            refuse(session, asked_as, refusal)
 
         server._hub._refuse = counted  # type: ignore[method-assign]
         flooder.raw.send(frame("/x") * 2000)

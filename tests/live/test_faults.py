@@ -57,12 +57,12 @@ class OurBug(LiveTestCase):
     async def test_in_what_a_command_waits_for_closes_its_session_with_1011(self) -> None:
         hub: Any = self.server._hub
         alice = await self.connect(self.server, "alice")
-        opening, hub._open = hub._open, bug
+        opening, hub._doors._open = hub._doors._open, bug
         with self.assertLogs("gochatsecure", "ERROR") as logged:
             alice.send("/join elsewhere")
             self.assertEqual(await alice.until_closed(), (1011, "server error"))
         self.assertIn("a bug that a test has made", logged.output[0])
-        hub._open = opening
+        hub._doors._open = opening
         await self.nobody_else_noticed()
 
     async def test_in_writing_drops_that_connection(self) -> None:
@@ -157,13 +157,13 @@ class BeneathTLS(LiveTestCase):
         """Nothing is read meanwhile, not even the end."""
         hub: Any = self.server._hub
         gate = asyncio.Event()
-        opening = hub._open
+        opening = hub._doors._open
 
         async def slowly(name: str) -> Any:
             await gate.wait()
             return await opening(name)
 
-        hub._open = slowly
+        hub._doors._open = slowly
         raw = await self.upgraded(self.server, await token(self.server, "alice"))
         await eventually(lambda: len(hub.sessions) == 2)
         await raw.abort()

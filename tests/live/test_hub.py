@@ -7,7 +7,8 @@ import gc
 import unittest
 import warnings
 
-from gochatsecure.chat.model import Event, room_stream
+from gochatsecure.chat.events import Event
+from gochatsecure.chat.model import room_stream
 from gochatsecure.log.port import Committed, Failed, busy, unavailable
 from gochatsecure.wire.lines import LINES, Lines
 from tests.live.fakes import HeldLog, Person, World, turns
@@ -82,7 +83,7 @@ class WhatIsCommittedIsShown(unittest.IsolatedAsyncioTestCase):
     async def test_what_is_refused_never_reaches_the_log(self) -> None:
         for text in ("", "   ", "x" * 4097, "@nobody hi", "@bob", "/nonsense", "@no:name hi"):
             with self.subTest(text[:20]):
-                self.alice.types(text)
+                await (self.alice.types(text) or turns())
                 self.assertEqual((self.world.log.arrived, self.bob.seen()), ([], []))
                 (answer,) = self.alice.seen()
                 self.assertTrue(answer.startswith("! "), answer)
@@ -133,7 +134,7 @@ class WhatIsCommittedIsShown(unittest.IsolatedAsyncioTestCase):
 
         carol = Person(self.world, self.world.person("carol").session.identity, Broken())
         self.world.hub.connect(carol.session)
-        await self.world.hub.first_join(carol.session, "default")
+        await self.world.hub.begin(carol.session, "default")
         self.bob.seen()
         self.alice.types("hi")
         with self.assertLogs("gochatsecure", "ERROR"):

@@ -205,7 +205,7 @@ class GoingAway(unittest.IsolatedAsyncioTestCase):
     async def test_whoever_connects_now_is_sent_away(self) -> None:
         self.world.hub.drain()
         bob: Person = self.world.arrive("bob")
-        await self.world.hub.first_join(bob.session, "default")
+        await self.world.hub.begin(bob.session, "default")
         self.assertEqual(bob.closed, (1013, "the server is going away; nothing was sent"))
         self.assertEqual(bob.seen(), [self.GOING])
 

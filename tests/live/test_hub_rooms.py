@@ -6,7 +6,9 @@ import asyncio
 import random
 import unittest
 
+from gochatsecure.chat.commands import Join
 from gochatsecure.chat.model import Entry, Identity, Posted, Stream, room_stream
+from gochatsecure.log.port import Opening
 from tests.live.fakes import HeldLog, Person, World, turns
 
 
@@ -21,14 +23,14 @@ class EnteringARoom(unittest.IsolatedAsyncioTestCase):
         world = World(history=2)
         remember(world.log, 5)
         alice = world.arrive("alice")
-        await world.hub.first_join(alice.session, "default")
+        await world.hub.begin(alice.session, "default")
         self.assertEqual(alice.seen(), ["old: 4", "old: 5", "alice joined the room"])
 
     async def test_a_server_without_history_shows_none(self) -> None:
         world = World(history=0)
         remember(world.log, 5)
         alice = world.arrive("alice")
-        await world.hub.first_join(alice.session, "default")
+        await world.hub.begin(alice.session, "default")
         self.assertEqual(alice.seen(), ["alice joined the room"])
 
     async def test_an_open_room_is_entered_without_reading_its_log(self) -> None:
@@ -36,7 +38,7 @@ class EnteringARoom(unittest.IsolatedAsyncioTestCase):
         remember(world.log, 3)
         await world.enter("alice")
         bob = world.arrive("bob")
-        await world.hub.first_join(bob.session, "default")
+        await world.hub.begin(bob.session, "default")
         self.assertEqual(bob.seen(), ["old: 1", "old: 2", "old: 3", "bob joined the room"])
         self.assertEqual(world.log.reads, 1)
 
@@ -48,7 +50,7 @@ class EnteringARoom(unittest.IsolatedAsyncioTestCase):
         alice.types("four")
         world.log.commit()
         bob = world.arrive("bob")
-        await world.hub.first_join(bob.session, "default")
+        await world.hub.begin(bob.session, "default")
         self.assertEqual(bob.seen(), ["old: 2", "alice: three", "alice: four", "bob joined the room"])
 
     async def test_only_the_first_session_of_an_identity_is_announced(self) -> None:
@@ -63,7 +65,7 @@ class EnteringARoom(unittest.IsolatedAsyncioTestCase):
         world = World()
         alice, bob = await world.enter("alice"), await world.enter("bob")
         alice.seen()
-        await world.hub.join(bob.session, "Two")
+        await (bob.types("/join Two") or turns())
         self.assertEqual((alice.seen(), bob.seen()), (["bob left the room"], ["bob joined the room"]))
         alice.types("alone")
         world.log.commit()
@@ -85,7 +87,7 @@ class EnteringARoom(unittest.IsolatedAsyncioTestCase):
         world = World()
         world.log.broken = True
         alice = world.arrive("alice")
-        await world.hub.first_join(alice.session, "default")
+        await world.hub.begin(alice.session, "default")
         self.assertEqual(alice.seen(), ["! the history could not be read; try again in 2.0 s"])
         self.assertEqual(alice.closed, (1013, "the history could not be read"))
         self.assertEqual(world.remains(), {})
@@ -98,7 +100,7 @@ class WhileARoomOpens(unittest.IsolatedAsyncioTestCase):
         self.world.log.readable.clear()
 
     def joins(self, person: Person, room: str = "default") -> asyncio.Task[None]:
-        return asyncio.create_task(self.world.hub.first_join(person.session, room))
+        return asyncio.create_task(self.world.hub.begin(person.session, room))
 
     async def test_all_who_wait_for_it_enter_one_room(self) -> None:
         people = [self.world.arrive(name) for name in ("alice", "bob", "carol")]
@@ -150,7 +152,7 @@ class WhileARoomOpens(unittest.IsolatedAsyncioTestCase):
         alice, bob = await self.world.enter("alice", "old"), await self.world.enter("bob", "old")
         alice.seen()
         self.world.log.readable.clear()
-        joining = asyncio.create_task(self.world.hub.join(bob.session, "new"))
+        joining = asyncio.create_task(self.world.hub._doors.join(bob.session, Join("new")))
         await turns()
         alice.types("still here?")
         self.world.log.commit()
@@ -166,7 +168,7 @@ class WhileARoomOpens(unittest.IsolatedAsyncioTestCase):
         await turns()
         old = list(self.world.said())
         self.world.log.readable.set()
-        await self.world.hub.first_join(bob.session, "default")
+        await self.world.hub.begin(bob.session, "default")
         bob.types("three")
         self.world.log.commit()
         bob.leaves()
@@ -178,7 +180,8 @@ class WhileARoomOpens(unittest.IsolatedAsyncioTestCase):
         self.world.log.readable.set()
         alice = await self.world.enter("alice")
         remember(self.world.log, 50)
-        self.world.hub._lobby.rooms["default"].last = 50
+        room = self.world.hub._lobby.rooms["default"]
+        room.position = room.position._replace(last=50)
         self.world.log.readable.clear()
         asking = alice.types("/history 40")
         assert asking is not None
@@ -224,7 +227,7 @@ class LookingBack(unittest.IsolatedAsyncioTestCase):
         world = World(history=20, backlog=10)
         remember(world.log, 20)
         alice = world.arrive("alice")
-        await world.hub.first_join(alice.session, "default")
+        await world.hub.begin(alice.session, "default")
         entered = alice.seen()[:-1]
         self.assertEqual(entered, await self.looks_back(alice, "/history 20"))
         self.assertEqual(entered[-1], "old: 20")
@@ -238,7 +241,7 @@ class LookingBack(unittest.IsolatedAsyncioTestCase):
         alice.seen()
         bob.types("new")
         outcome = world.log.store(world.log.arrived.pop())
-        self.assertEqual(await self.looks_back(alice, "/history 3"), ["old: 2", "old: 3"])
+        self.assertEqual(await self.looks_back(alice, "/history 3"), ["old: 1", "old: 2", "old: 3"])
         world.hub.committed([outcome])
         self.assertEqual(alice.seen(), ["bob: new"])
 
@@ -268,7 +271,7 @@ class IdleRoomsAreForgotten(unittest.IsolatedAsyncioTestCase):
         alice.leaves()
         self.assertEqual(list(world.hub._lobby.rooms), ["default"])
         bob = world.arrive("bob")
-        await world.hub.first_join(bob.session, "default")
+        await world.hub.begin(bob.session, "default")
         world.log.commit()
         self.assertEqual(bob.seen(), ["bob joined the room", "alice: hi"])
 
@@ -290,7 +293,7 @@ class IdleRoomsAreForgotten(unittest.IsolatedAsyncioTestCase):
         world.log.commit()
         alice.leaves()
         bob = world.arrive("bob")
-        await world.hub.first_join(bob.session, "default")
+        await world.hub.begin(bob.session, "default")
         self.assertEqual(bob.seen(), ["alice: hi", "bob joined the room"])
 
 
@@ -311,9 +314,9 @@ class RandomLog(HeldLog):
                 self._sink(outcomes)
             await asyncio.sleep(0)
 
-    async def tail(self, stream: Stream, limit: int) -> list[Entry]:
+    async def look(self, stream: Stream, limit: int) -> Opening:
         await turns(self.chance.randrange(6))
-        found = await super().tail(stream, limit)
+        found = await super().look(stream, limit)
         await turns(self.chance.randrange(6))
         return found
 
@@ -324,7 +327,7 @@ class BacklogAndLiveStreamMeet(unittest.IsolatedAsyncioTestCase):
     async def visit(self, world: World, number: int, chance: random.Random) -> None:
         """One person enters, talks, and leaves, perhaps before it is in; then what was seen is held to the log."""
         person = world.arrive(f"guest{number}")
-        joining = asyncio.create_task(world.hub.first_join(person.session, "default"))
+        joining = asyncio.create_task(world.hub.begin(person.session, "default"))
         if chance.random() < 0.2:
             await turns(chance.randrange(8))
             joining.cancel()
@@ -377,7 +380,7 @@ class WhoMaySpeakWhere(unittest.IsolatedAsyncioTestCase):
     async def test_a_session_speaks_in_the_room_that_it_is_in(self) -> None:
         world = World()
         alice = await world.enter("alice", "one")
-        await world.hub.join(alice.session, "two")
+        await (alice.types("/join two") or turns())
         alice.seen()
         alice.types("hi")
         world.log.commit()

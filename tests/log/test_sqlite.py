@@ -8,18 +8,18 @@ import unittest
 from contextlib import closing
 from unittest import mock
 
-from gochatsecure.chat.model import Stream
-from gochatsecure.log.port import Committed, Log, Outcome, Sink
+from gochatsecure.chat.model import Deleted, Draft, Stream
+from gochatsecure.log.port import Anchor, Committed, Log, Outcome, Sink
 from gochatsecure.log.sqlite import SQLiteLog
 from tests.support import PATIENCE, temporary_folder
 
-from . import contract, model
+from . import contract, contract_reading, model
 from .contract import ALICE, BOB, OTHER, ROOM, append, entries, numbers, said, told
 from .faults import faults
 from .store import StoreTestCase, look
 
 
-class SQLiteKeepsTheContract(contract.Contract, StoreTestCase):
+class SQLiteKeepsTheContract(contract.Contract, contract_reading.ReadingContract, StoreTestCase):
     async def make(self, sink: Sink, *, queue: int = 1000) -> Log:
         return await self.open(sink, durable=True, queue=queue)
 
@@ -49,7 +49,7 @@ class Restart(StoreTestCase):
         log, shown = await self.start()
         self.assertEqual(await log.read(ROOM, 0, 10), entries(first[0]) + entries(first[3]))
         self.assertEqual(await log.read(ALICE, 0, 10), entries(first[1])[:1])
-        self.assertEqual(await log.tail(BOB, 10), entries(first[1])[1:])
+        self.assertEqual(list((await log.look(BOB, 10)).tail), entries(first[1])[1:])
         drafts = [said("d"), said("e", stream=OTHER), said("f", stream=Stream("room/new"))]
         self.assertEqual(numbers(await append(log, shown, *drafts)), [3, 2, 1])
 
@@ -65,15 +65,17 @@ class Restart(StoreTestCase):
         self.assertNotIsInstance(again[2], Committed)
         self.assertEqual(numbers(await append(log, shown, said("next"))), [2])
 
-    async def test_a_stream_keeps_its_epoch_and_no_two_have_the_same(self) -> None:
+    async def test_a_file_keeps_its_epoch_and_another_has_another(self) -> None:
         log, shown = await self.start()
-        await append(log, shown, said("a"), said("b", stream=OTHER))
+        before = (await log.look(ROOM, 0)).position
+        await append(log, shown, said("a"))
         await log.close()
-        epochs = dict(look(self.path, "SELECT name, epoch FROM stream"))
-        self.assertEqual(len(set(epochs.values())), 2)
         log, shown = await self.start()
-        await append(log, shown, said("c"))
-        self.assertEqual(dict(look(self.path, "SELECT name, epoch FROM stream")), epochs)
+        after = (await log.look(ROOM, 0)).position
+        self.assertEqual((after.epoch, after.last), (before.epoch, 1))
+        self.path = self.path.with_name("other.db")
+        other, _ = await self.start()
+        self.assertNotEqual((await other.look(ROOM, 0)).position.epoch, before.epoch)
 
     async def test_what_the_sink_is_shown_is_in_the_file_already(self) -> None:
         log, shown = await self.start()
@@ -93,14 +95,14 @@ class Restart(StoreTestCase):
 class ManyStreams(StoreTestCase):
     async def test_more_streams_than_the_writer_keeps_in_mind(self) -> None:
         """It looks up again where those end that it has forgotten."""
-        with faults() as store, mock.patch("gochatsecure.log.sqlite._STREAMS_KNOWN", 3):
+        with faults() as store, mock.patch("gochatsecure.log.writer._STREAMS_KNOWN", 3):
             log, shown = await self.start()
             streams = [Stream(f"room/{number}") for number in range(10)]
             for turn in range(1, 5):
                 for half in (streams[:5], streams[5:]):
                     outcomes = await append(log, shown, *(said("x", stream=stream) for stream in half))
                     self.assertEqual(numbers(outcomes), [turn] * 5)
-        self.assertEqual(store.count("SELECT id"), 40)
+        self.assertEqual(store.count("SELECT id, floor, base"), 40)
 
 
 class Settings(StoreTestCase):
@@ -134,10 +136,17 @@ class Plans(StoreTestCase):
         """SQLite's plan for each statement that every use of the log brings."""
         with faults() as store:
             log, shown = await self.start()
-            await append(log, shown, said("a", cid="c"), said("a", cid="c"), said("b"))
+            await append(log, shown, said("a", cid="c"), said("a", cid="c"), said("b"), told("x"))
+            await append(log, shown, Draft("alice", 1, ((ROOM, Deleted(1)),)))
             await log.read(ROOM, 0, 10)
-            await log.tail(ROOM, 10)
-        asked = {statement for statement in store.seen if statement.startswith("SELECT") and "?" in statement}
+            await log.look(ROOM, 10)
+            for peer in (None, "bob"):
+                for anchor in (Anchor(peer=peer), Anchor(after=1, peer=peer)):
+                    await log.page(ROOM if peer is None else ALICE, anchor, 5)
+                await log.count(ROOM, 0, "bob", 10, peer)
+            await log.mark("alice", "here", 0)
+            await log.marks("alice", 10)
+        asked = {statement for statement in store.seen if "SELECT" in statement and "?" in statement}
         plans = {}
         for statement in asked:
             steps = look(self.path, f"EXPLAIN QUERY PLAN {statement}", [1] * statement.count("?"))
@@ -146,17 +155,22 @@ class Plans(StoreTestCase):
 
     async def test_no_statement_scans_or_sorts(self) -> None:
         plans = await self.plans()
-        self.assertEqual(len(plans), 4)  # read, tail, where a stream ends, which entry a cid has made
+        self.assertGreater(len(plans), 12)
         for statement, plan in plans.items():
             with self.subTest(statement):
-                self.assertNotIn("SCAN", plan.replace("SCAN CONSTANT ROW", ""))
+                self.assertNotIn("SCAN", plan.replace("SCAN CONSTANT ROW", "").replace("SCAN (subquery-1)", ""))
                 self.assertNotIn("TEMP B-TREE", plan)
 
-    async def test_a_page_of_history_is_found_by_the_primary_key(self) -> None:
-        pages = [plan for statement, plan in (await self.plans()).items() if "ORDER BY seq" in statement]
-        self.assertEqual(len(pages), 2)
-        self.assertEqual(sum("SEARCH entry USING PRIMARY KEY (stream=? AND seq>?)" in plan for plan in pages), 1)
-        self.assertEqual(sum("SEARCH entry USING PRIMARY KEY (stream=?)" in plan for plan in pages), 1)
+    async def test_what_became_of_a_message_is_found_by_its_index(self) -> None:
+        plans = [plan for statement, plan in (await self.plans()).items() if "AND target = ? AND kind = ?" in statement]
+        self.assertEqual(len(plans), 1)
+        self.assertIn("INDEX entry_about (stream=? AND target=? AND kind=?)", plans[0])
+
+    async def test_a_conversation_is_found_by_its_index(self) -> None:
+        plans = [plan for statement, plan in (await self.plans()).items() if "peer = ?" in statement]
+        for plan in plans:
+            self.assertIn("INDEX entry_peer (stream=? AND peer=?", plan)
+        self.assertEqual(len(plans), 3)
 
     async def test_a_cid_is_found_by_its_index(self) -> None:
         plans = [plan for statement, plan in (await self.plans()).items() if "cid = ?" in statement]
@@ -174,7 +188,7 @@ class Reading(StoreTestCase):
                 log.append(said("not yet"))
                 await asyncio.to_thread(held.wait, PATIENCE)
                 self.assertEqual(await log.read(ROOM, 0, 10), kept)
-                self.assertEqual(await log.tail(ROOM, 2), kept[1:])
+                self.assertEqual(list((await log.look(ROOM, 2)).tail), kept[1:])
                 self.assertEqual(len(shown.outcomes), 3)
             await shown.first(4)
             self.assertEqual(len(await log.read(ROOM, 0, 10)), 4)

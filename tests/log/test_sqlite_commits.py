@@ -10,7 +10,7 @@ from typing import NamedTuple, cast
 from unittest import mock
 
 from gochatsecure.chat.errors import Temporary
-from gochatsecure.chat.model import Content, Draft, Posted
+from gochatsecure.chat.model import Content, Draft, Posted, text_of
 from gochatsecure.log.port import Committed, Failed, Outcome
 from gochatsecure.log.sqlite import SQLiteLog
 from tests.support import PATIENCE
@@ -144,13 +144,13 @@ class FailingCommits(CommitTestCase):
         outcomes = await append(log, shown, *drafts)
         self.assertFalse([outcome for outcome in outcomes if isinstance(outcome, Committed) and outcome.dup])
         self.assertEqual(numbers(outcomes), [2, 1, 1, 1, 3])
-        self.assertEqual([entry.content.text for entry in await log.read(ROOM, 0, 10)], ["before", "a", "after"])
+        self.assertEqual([text_of(entry.content) for entry in await log.read(ROOM, 0, 10)], ["before", "a", "after"])
         for stream in (ALICE, BOB, OTHER):
             self.assertEqual([entry.seq for entry in await log.read(stream, 0, 10)], [1])
 
     async def test_sqlite_refuses(self) -> None:
         for error in (DISK_FULL, DISK_BROKEN, LOCKED):
-            for statement in ("BEGIN", "INSERT INTO stream", "INSERT INTO entry", "COMMIT"):
+            for statement in ("BEGIN IMMEDIATE", "INSERT INTO stream", "INSERT INTO entry", "COMMIT"):
                 with self.subTest(statement=statement, error=str(error)):
                     self.path = self.path.with_name(f"{statement}{error}.db".replace(" ", "-").replace("/", "-"))
                     log, shown = await self.start()
@@ -269,12 +269,12 @@ class FailingReads(CommitTestCase):
         await append(log, shown, said("hi"))
         for error in (DISK_BROKEN, LOCKED, sqlite3.DatabaseError("database disk image is malformed")):
             self.store.fail("SELECT seq", error)
-            for reading in (log.read(ROOM, 0, 10), log.tail(ROOM, 10)):
+            for reading in (log.read(ROOM, 0, 10), log.look(ROOM, 10)):
                 with self.assertLogs("gochatsecure.log", "ERROR"), self.assertRaises(Temporary) as caught:
                     await reading
                 self.assertEqual(caught.exception.code, "store_unavailable")
             self.store.mend()
-            self.assertEqual(len(await log.tail(ROOM, 10)), 1)
+            self.assertEqual(len(list((await log.look(ROOM, 10)).tail)), 1)
 
     async def test_a_failing_read_does_not_touch_commits(self) -> None:
         log, shown = await self.start()
@@ -317,7 +317,7 @@ class FailingReads(CommitTestCase):
     async def test_a_read_after_close_is_refused(self) -> None:
         log, _shown = await self.start()
         await log.close()
-        for reading in (log.read(ROOM, 0, 10), log.tail(ROOM, 10)):
+        for reading in (log.read(ROOM, 0, 10), log.look(ROOM, 10)):
             with self.assertNoLogs("gochatsecure.log"), self.assertRaises(Temporary):
                 await asyncio.wait_for(reading, PATIENCE)
 

@@ -9,7 +9,8 @@ import unittest
 from typing import NamedTuple
 
 from gochatsecure.chat.errors import Refusal
-from gochatsecure.chat.model import Backlog, Entry, Event, Joined, Left, Members, Posted, Refused, RoomList, Told
+from gochatsecure.chat.events import Event, Joined, Left, Members, Messages, Refused, RoomList
+from gochatsecure.chat.model import Entry, Message, Posted, Told
 from gochatsecure.chat.names import InvalidName, canonical_room, canonical_user
 from gochatsecure.wire.lines import visible
 from tests.wire.support import PropertyTestCase
@@ -195,7 +196,7 @@ class Generated(PropertyTestCase):
                 entry(Told(bob, text), alice, inbox=alice),
                 Joined("den", alice),
                 Left("den", alice),
-                Members(canonical_room(bob), [alice, bob], 2 + number),
+                Members(canonical_room(bob), [(alice, 1), (bob, 2)], 2 + number),
                 RoomList([(canonical_room(alice), number)], 1),
                 Refused(Refusal("x", "no; try else")),
             ):
@@ -229,7 +230,7 @@ class Generated(PropertyTestCase):
 
     def test_a_backlog_has_a_line_for_each_entry(self) -> None:
         def holds(texts: list[str]) -> None:
-            lines = shown(Backlog("den", [posted(text) for text in texts]))
+            lines = shown(Messages("den", None, [Message(posted(text), text) for text in texts], 1, 0, False, 1))
             self.assertEqual(lines, [f"alice: {visible(text)}" for text in texts])
 
         self.check(holds, texts=st.lists(self.texts(), max_size=5))

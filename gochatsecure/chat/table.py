@@ -1,0 +1,220 @@
+"""What can be asked, as one table: decoding in every wire format, every help text and the reference come from it."""
+
+from __future__ import annotations
+
+import binascii
+import re
+from base64 import urlsafe_b64decode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+from . import commands
+from .errors import Refusal
+from .model import Cursor
+from .names import InvalidName, canonical_room, canonical_user
+
+Kind = Literal["room", "user", "text", "cid", "seq", "place", "count", "flag", "emoji", "cursor", "token"]
+
+KINDS: Mapping[str, str] = MappingProxyType(
+    {
+        "room": "the name of a room",
+        "user": "the name of a person",
+        "text": "a text",
+        "cid": "a text of 1 to 64 visible ASCII characters, new for each new thing that you send",
+        "seq": "a whole number from 1",
+        "place": "a whole number from 0",
+        "count": "a whole number from 1",
+        "flag": "true or false",
+        "emoji": "an emoji, or another text of 1 to 32 characters without spaces",
+        "cursor": 'an object {"epoch", "seq", "head"}, of which "head" may be left out',
+        "token": "a token",
+    }
+)
+"""What a value of each kind is, in words."""
+
+_CID = re.compile("[!-~]{1,64}")
+_HEAD = re.compile("[A-Za-z0-9_-]{43}")
+_MOST = 2**53 - 1  # whole numbers up to here are exact in every JSON reader (RFC 8259 6)
+_LEAST = {"seq": 1, "place": 0, "count": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    name: str
+    kind: Kind
+    required: bool = True
+
+    @property
+    def field(self) -> str:
+        """What the command's own field is called: `with` is a word of Python."""
+        return "with_" if self.name == "with" else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One command: the value it becomes, its parameters, its line of help; `op` asks for it in the JSON protocol.
+
+    `word` asks for it in the lines protocol, where `typed` are the parameters that are typed, in order, and a `room`
+    that is not typed is the one that one is in. `fixed` are fields that this row sets itself.
+    """
+
+    op: str
+    command: type[Any]
+    parameters: tuple[Parameter, ...]
+    help: str
+    word: str | None = None
+    typed: tuple[str, ...] = ()
+    fixed: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def usage(self) -> str:
+        """How it is typed."""
+        known = {parameter.name: parameter for parameter in self.parameters}
+        shown = []
+        for name in self.typed:
+            word = "N" if known[name].kind == "count" else "NAME" if known[name].kind == "user" else name.upper()
+            shown.append(word if known[name].required else f"[{word}]")
+        separator = "" if self.word == "@" else " "
+        return separator.join(filter(None, [self.word, " ".join(shown)]))
+
+
+def _maybe(name: str, kind: Kind) -> Parameter:
+    return Parameter(name, kind, required=False)
+
+
+_ROOM, _TEXT, _CID_, _SEQ = (
+    Parameter("room", "room"),
+    Parameter("text", "text"),
+    Parameter("cid", "cid"),
+    Parameter("seq", "seq"),
+)
+_SAY = (_ROOM, _TEXT, _CID_, _maybe("action", "flag"), _maybe("reply_to", "seq"))
+
+SAY = Row("send", commands.Say, _SAY, "say it to everybody in the room", "", ("text",))
+TELL = Row(
+    "private",
+    commands.Tell,
+    (Parameter("to", "user"), _TEXT, _CID_),
+    "say it to NAME alone, wherever NAME is connected",
+    "@",
+    ("to", "text"),
+)
+TABLE: tuple[Row, ...] = (
+    Row("join", commands.Join, (_ROOM, _maybe("after", "cursor")), "go to ROOM", "/join", ("room",)),
+    Row("leave", commands.Leave, (_ROOM,), "leave a room"),
+    Row("edit", commands.Edit, (_ROOM, _SEQ, _TEXT, _CID_), "give a message of yours another text"),
+    Row("delete", commands.Delete, (_ROOM, _SEQ, _CID_), "take a message of yours back: its text is erased"),
+    Row(
+        "react",
+        commands.React,
+        (_ROOM, _SEQ, Parameter("emoji", "emoji"), _CID_, _maybe("on", "flag")),
+        "put an emoji on a message, or take yours off",
+    ),
+    Row("topic", commands.SetTopic, (_ROOM, _TEXT, _CID_), "say what this room is about", "/topic", ("text",)),
+    Row("members", commands.Who, (_ROOM,), "who is in this room", "/who"),
+    Row("rooms", commands.Rooms, (), "the rooms that somebody is in", "/rooms"),
+    Row("who", commands.Find, (Parameter("name", "user"),), "whether somebody is connected", "/find", ("name",)),
+    Row(
+        "history",
+        commands.History,
+        (
+            _maybe("room", "room"),
+            _maybe("with", "user"),
+            _maybe("before", "seq"),
+            _maybe("after", "place"),
+            _maybe("around", "seq"),
+            _maybe("limit", "count"),
+        ),
+        "the last N messages",
+        "/history",
+        ("limit",),
+    ),
+    Row(
+        "search",
+        commands.Search,
+        (_ROOM, _TEXT, _maybe("before", "seq"), _maybe("limit", "count")),
+        "messages that hold TEXT",
+        "/search",
+        ("text",),
+    ),
+    Row("inbox", commands.Inbox, (Parameter("after", "cursor"),), "what was said to you alone before this session"),
+    Row(
+        "typing", commands.Type, (_maybe("room", "room"), _maybe("to", "user")), "you are typing, there or to somebody"
+    ),
+    Row(
+        "read",
+        commands.Read,
+        (_maybe("room", "room"), _maybe("with", "user"), Parameter("seq", "place")),
+        "you have read so far",
+    ),
+    Row("unread", commands.Unread, (), "where there is something that you have not read"),
+    Row("", commands.Say, _SAY, "say what you do: * you TEXT", "/me", ("text",), MappingProxyType({"action": True})),
+    Row("", commands.Say, _SAY, "say TEXT as it is, whatever it begins with", "/say", ("text",)),
+    Row("refresh", commands.Refresh, (Parameter("token", "token"),), "go on under a newer token of yours"),
+    Row("ping", commands.Echo, (), "nothing but an answer"),
+    Row("", commands.Help, (), "this list", "/help"),
+    Row("", commands.Quit, (), "leave", "/quit"),
+)
+BY_WORD: Mapping[str, Row] = MappingProxyType({row.word: row for row in TABLE if row.word is not None})
+BY_OP: Mapping[str, Row] = MappingProxyType({row.op: row for row in (SAY, TELL, *TABLE) if row.op})
+
+
+def checked(parameter: Parameter, value: Any) -> object:
+    """The value that a command takes for this one, which came as JSON has it. Raises Refusal."""
+    match parameter.kind:
+        case "room" if isinstance(value, str):
+            return _named(canonical_room, value, "room_invalid")
+        case "user" if isinstance(value, str):
+            return _named(canonical_user, value, "username_invalid")
+        case "text" if isinstance(value, str) and _is_unicode(value):
+            return value
+        case "token" if isinstance(value, str):
+            return value
+        case "cid" if isinstance(value, str) and _CID.fullmatch(value):
+            return value
+        case "emoji" if isinstance(value, str) and 1 <= len(value) <= 32 and _is_unicode(value):
+            if not any(sign.isspace() or sign < " " for sign in value):
+                return value
+        case "flag" if isinstance(value, bool):
+            return value
+        case "cursor" if isinstance(value, dict):
+            epoch, seq, head = value.get("epoch"), value.get("seq"), value.get("head")
+            if isinstance(epoch, str) and isinstance(seq, int) and _is_number(seq, 0) and isinstance(head, str | None):
+                return Cursor(epoch, seq, None if head is None else _head(parameter, head))
+        case "seq" | "place" | "count" if _is_number(value, _LEAST[parameter.kind]):
+            return value
+    raise _unfit(parameter)
+
+
+def _unfit(parameter: Parameter) -> Refusal:
+    return Refusal("field_invalid", f"{parameter.name}: not {KINDS[parameter.kind]}")
+
+
+def _is_number(value: Any, least: int) -> bool:
+    return type(value) is int and least <= value <= _MOST
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+    return True
+
+
+def _head(parameter: Parameter, text: str) -> bytes:
+    try:
+        if _HEAD.fullmatch(text):
+            return urlsafe_b64decode(text + "=")
+    except binascii.Error:
+        pass
+    raise _unfit(parameter)
+
+
+def _named(canonical: Any, name: str, code: str) -> str:
+    try:
+        return str(canonical(name))
+    except InvalidName as error:
+        raise Refusal(code, str(error)) from None

@@ -1,0 +1,195 @@
+"""What each command does: at once, once it is committed, or after something that has to be waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import NamedTuple
+
+from ..auth.jwt import TokenError
+from ..auth.rates import Rates
+from ..chat.commands import (
+    Append,
+    Command,
+    Delete,
+    Echo,
+    Edit,
+    History,
+    Inbox,
+    Join,
+    Leave,
+    Quit,
+    React,
+    Read,
+    Refresh,
+    RequestId,
+    Say,
+    Search,
+    SetTopic,
+    Tell,
+    Type,
+    Unread,
+)
+from ..chat.errors import Refusal
+from ..chat.events import Acked, Done, Event, Refreshed, Typing
+from ..chat.model import Entry, Identity, Told, inbox_stream
+from ..chat.state import Lobby
+from ..limits import Limits
+from ..log.port import Committed, Log
+from ..wire.websocket import NORMAL
+from .archive import Archive
+from .doors import Doors
+from .fanout import Fanout
+from .session import Session
+
+Step = Callable[[], Coroutine[object, object, Event | None]]
+"""What has to be awaited for the answer, not begun yet: else who never awaits it would be complained about."""
+
+
+class Pending(NamedTuple):
+    """Whose draft it is, and what it answers. The context of every draft."""
+
+    session: Session
+    asked_as: RequestId
+    command: Append
+
+
+class Desk:
+    def __init__(
+        self,
+        log: Log,
+        lobby: Lobby,
+        fanout: Fanout,
+        doors: Doors,
+        archive: Archive,
+        *,
+        limits: Limits,
+        identify: Callable[[str], Identity],
+        wall: Callable[[], float],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._log = log
+        self._lobby = lobby
+        self._fanout = fanout
+        self._doors = doors
+        self._archive = archive
+        self._identify = identify
+        self._wall = wall
+        self._monotonic = monotonic
+        self._typing = Rates(1 / limits.typing_s, 1, limits.tracked_addresses)
+
+    def do(self, session: Session, asked_as: RequestId, command: Command) -> Step | None:
+        """Do it, or say how: answered at once, or once it is committed, or after the step that is returned."""
+        archive = self._archive
+        match command:
+            case Say() | SetTopic():
+                self._append(Pending(session, asked_as, command))
+            case Tell(to):
+                if self._lobby.holder(to) is None:
+                    return partial(self._tell_absent, Pending(session, asked_as, command))
+                self._append(Pending(session, asked_as, command))
+            case Edit(name, seq) | Delete(name, seq) | React(name, seq):
+                about = self._lobby.room_of(session.identity, name).at(seq)
+                if about is None:
+                    return partial(self._amend, Pending(session, asked_as, command))
+                self._append(Pending(session, asked_as, command), about)
+            case Join():
+                return partial(self._doors.join, session, command)
+            case Leave(name):
+                self._doors.leave(session, name)
+                session.answer(asked_as, Done())
+            case History():
+                return partial(archive.look_back, session, command)
+            case Search():
+                return partial(archive.search, session, command)
+            case Inbox():
+                return partial(archive.inbox, session, command)
+            case Read():
+                return partial(archive.read, session, command)
+            case Unread():
+                return partial(archive.unread, session)
+            case Type():
+                self._show_typing(session, command)
+                session.answer(asked_as, Done())
+            case Refresh(token):
+                session.answer(asked_as, self._refresh(session, token))
+            case Echo():
+                session.answer(asked_as, Done())
+            case Quit():
+                session.link.close(NORMAL, "bye")
+            case _:
+                session.answer(asked_as, self._lobby.answer(session.identity, command))
+        return None
+
+    def _append(self, pending: Pending, about: Entry | Identity | None = None) -> None:
+        session, _, command = pending
+        draft = self._lobby.decide(session.identity, command, int(self._wall() * 1000), about)
+        self._log.append(draft._replace(context=pending))
+        session.pending += 1
+        if not isinstance(command, Tell):
+            room = self._lobby.rooms[command.room]
+            room.pending += 1
+            if isinstance(command, Delete):
+                room.deleting.add(command.seq)
+
+    async def _amend(self, pending: Pending) -> None:
+        """For a message that is not at hand. Raises Refusal."""
+        session, _, command = pending
+        assert isinstance(command, Edit | Delete | React)
+        while True:
+            room = self._lobby.room_of(session.identity, command.room)
+            deletions = room.deletions
+            read = await self._log.read(room.stream, command.seq - 1, 1)
+            room = self._lobby.room_of(session.identity, command.room)
+            if room.deletions == deletions:  # else it may be this one that was deleted meanwhile
+                break
+        self._append(pending, read[0] if read and read[0].seq == command.seq else None)
+
+    async def _tell_absent(self, pending: Pending) -> None:
+        """A private message to the owner of a name waits in the inbox; a guest's name is nobody's. Raises Refusal."""
+        command = pending.command
+        assert isinstance(command, Tell)
+        known = await self._log.marks(command.to, 1)
+        self._append(pending, Identity(command.to, "") if known else None)
+
+    def _show_typing(self, session: Session, command: Type) -> None:
+        name = session.identity.name
+        if command.room is not None:
+            stream = self._lobby.room_of(session.identity, command.room).stream
+        elif command.to is not None and (holder := self._lobby.holder(command.to)) is not None:
+            stream = inbox_stream(holder.key)
+        else:
+            return
+        if not self._typing.take(f"{session.identity.key} {stream}", self._monotonic()):
+            self._fanout.mention(stream, Typing(command.room or "", name), besides=session)
+
+    def _refresh(self, session: Session, token: str) -> Refreshed:
+        try:
+            identity = self._identify(token)
+        except TokenError as error:
+            raise Refusal(error.code, error.message) from None
+        if identity.key != session.identity.key:
+            raise Refusal("token_refused", "that token is somebody else's, or of another sign-in")
+        session.identity = identity
+        for room in [room for room in session.rooms if not identity.may_enter(room)]:
+            self._doors.leave(session, room)
+        return Refreshed(identity.expires - self._wall())
+
+    def settled(self, command: Append) -> None:
+        """The draft that this has made is no longer under way: its room may be forgotten."""
+        if not isinstance(command, Tell):
+            room = self._lobby.rooms[command.room]
+            room.pending -= 1
+            if isinstance(command, Delete):
+                room.deleting.discard(command.seq)
+            self._doors.forget_if_idle(command.room)
+
+    def ack(self, session: Session, command: Append, outcome: Committed) -> Acked:
+        """The answer to who has asked for it, now that it is stored."""
+        entry = outcome.entries[0]
+        if isinstance(command, Tell):
+            assert isinstance(entry.content, Told)
+            holder = self._lobby.holder(command.to)
+            delivered = holder is not None and holder.key == entry.content.to
+            return Acked(entry, session.inbox.epoch if session.inbox else "", outcome.dup, delivered)
+        return Acked(entry, self._lobby.rooms[command.room].position.epoch, outcome.dup)

@@ -1,0 +1,110 @@
+"""Opening rooms, entering and leaving them, and coming back to where one left off."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from ..chat.commands import Join
+from ..chat.errors import Refusal
+from ..chat.events import Entered, Joined, Left, Replay
+from ..chat.model import Message, Titled, room_stream
+from ..chat.names import InvalidName, canonical_room
+from ..chat.state import Lobby, Room
+from ..limits import Limits
+from ..log.port import Log
+from .fanout import Fanout
+from .resume import fitting, resume
+from .session import Session
+
+
+class Doors:
+    """`history`: messages shown on joining to who keeps no cursor."""
+
+    def __init__(self, log: Log, lobby: Lobby, fanout: Fanout, limits: Limits, history: int) -> None:
+        self._log = log
+        self._lobby = lobby
+        self._fanout = fanout
+        self._limits = limits
+        self._history = history
+        self._opening: Counter[str] = Counter()  # by room: how many are reading its log to enter it
+
+    async def join(self, session: Session, command: Join) -> Entered | None:
+        """Enter a room; a session of a format that knows one room only leaves the one that it is in. Raises Refusal."""
+        name = _canonical(command.room)
+        if name in session.rooms:
+            raise Refusal("already_joined", "you are in that room")
+        if not session.identity.may_enter(name):
+            raise Refusal("room_forbidden", "your token does not let you into that room")
+        if session.format.greets and len(session.rooms) >= self._limits.rooms_per_session:
+            raise Refusal(
+                "too_many_rooms", f"a session is in {self._limits.rooms_per_session} rooms at most; leave one"
+            )
+        self._opening[name] += 1  # meanwhile it is not forgotten
+        try:
+            room = await self._open(name)
+            replay = Replay(room.position)
+            if command.after is not None:
+                replay = await resume(
+                    self._log, room.stream, command.after, self._limits, lambda: room.position, room.since
+                )
+            if not session.open:
+                return None
+            return self._enter(session, room, replay)
+        finally:
+            self._opening[name] -= 1
+            if not self._opening[name]:
+                del self._opening[name]
+            self.forget_if_idle(name)
+
+    async def _open(self, name: str) -> Room:
+        """The room, with the end of its log at hand."""
+        if (room := self._lobby.rooms.get(name)) is not None:
+            return room
+        kept = max(1, self._history)
+        opening = await self._log.look(room_stream(name), kept)
+        if (room := self._lobby.rooms.get(name)) is None:  # else another has opened it meanwhile: that one is newer
+            set_by = opening.topic.content if opening.topic is not None else None
+            topic = set_by.text if isinstance(set_by, Titled) else ""
+            room = self._lobby.rooms[name] = Room(name, opening.position, opening.tail, kept, topic)
+        return room
+
+    def _enter(self, session: Session, room: Room, replay: Replay) -> Entered:
+        """Attach what follows the replay, in one step: nothing can come between the two."""
+        name = session.identity.name
+        if not replay.more:
+            if not session.format.greets and session.room:
+                self.leave(session, session.room)
+            if self._lobby.enter(room, session.identity):
+                self._fanout.mention(room.stream, Joined(room.name, name))
+            session.room = room.name
+            session.rooms.add(room.name)
+            self._fanout.follow(session, room.stream)
+        recent: list[Message] = []
+        if not session.format.greets:
+            recent = fitting(room.recent(self._history)[::-1], self._limits.backlog)[::-1]
+        return Entered(room.name, name, replay, self._lobby.members(room), room.topic, recent)
+
+    def leave(self, session: Session, name: str, *, silently: bool = False) -> None:
+        """Raises Refusal if the session is not in it. `silently`: everybody is leaving."""
+        if name not in session.rooms:
+            raise Refusal("not_a_member", "you are not in that room; join it first")
+        room = self._lobby.rooms[name]
+        session.rooms.remove(name)
+        if session.room == name:
+            session.room = ""
+        self._fanout.unfollow(session, room.stream)
+        if self._lobby.leave(room, session.identity) and not silently:
+            self._fanout.mention(room.stream, Left(name, session.identity.name))
+        self.forget_if_idle(name)
+
+    def forget_if_idle(self, name: str) -> None:
+        room = self._lobby.rooms.get(name)
+        if room is not None and room.idle and name not in self._opening:
+            del self._lobby.rooms[name]
+
+
+def _canonical(name: str) -> str:
+    try:
+        return canonical_room(name)
+    except InvalidName as error:
+        raise Refusal("room_invalid", str(error)) from None

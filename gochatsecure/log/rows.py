@@ -1,0 +1,58 @@
+"""Entries as rows of the SQLite store, and its connections."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+from ..chat.model import KIND_OF, KINDS, Content, Entry, Stream, target_of
+from .migrations import refuse_foreign
+from .port import peer_of
+
+COLUMNS = "seq, ts, sender, cid, kind, body, seal, head"
+Row = tuple[int, int, int, str, str | None, str, str, int | None, str | None, bytes, bytes]
+INSERT = (
+    "INSERT INTO entry (stream, seq, ts, sender, cid, kind, body, target, peer, seal, head)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def row_of(stream: int, entry: Entry) -> Row:
+    """`stream`: the number of the entry's stream."""
+    name, seq, ts, sender, cid, content, head, seal = entry
+    target, peer = target_of(content), peer_of(name, sender, content)
+    return stream, seq, ts, sender, cid, KIND_OF[type(content)], encode(content), target, peer, seal, head
+
+
+def entry_of(
+    stream: Stream, seq: int, ts: int, sender: str, cid: str | None, kind: str, body: str, seal: bytes, head: bytes
+) -> Entry:
+    """The stream's name, and its COLUMNS."""
+    content: Content = KINDS[kind](*json.loads(body))
+    return Entry(stream, seq, ts, sender, cid, content, head, seal)
+
+
+def connect(path: Path, *, durable: bool) -> sqlite3.Connection:
+    """Raises sqlite3.Error; StoreError for what is not ours. Used by one thread at a time, whichever that is."""
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        refuse_foreign(connection, path)  # before anything is written into it
+        if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
+            raise sqlite3.OperationalError("its file system cannot keep a write-ahead log")
+        settings = (
+            f"synchronous = {'FULL' if durable else 'NORMAL'}",
+            f"fullfsync = {durable:d}",  # macOS: its fsync alone does not reach the disk; elsewhere nothing
+            "busy_timeout = 5000",  # milliseconds; only an operator's own tool could hold the lock
+            "foreign_keys = ON",
+            "trusted_schema = OFF",
+            "secure_delete = ON",  # what is erased does not stay behind in free space
+            "journal_size_limit = 16777216",  # bytes of WAL kept after a checkpoint
+        )
+        for setting in settings:
+            connection.execute(f"PRAGMA {setting}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection

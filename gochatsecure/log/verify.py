@@ -1,0 +1,98 @@
+"""Whether a store says what it said when it was written: every number, every link of every chain. Only reads."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..chat.chain import SALT, follows, genesis
+from ..chat.model import Entry, Position, Stream, text_of
+from ..errors import StoreError
+from .migrations import STEPS, refuse_foreign
+from .rows import COLUMNS, entry_of
+
+_TOLD = 20  # faults told of one stream; a chain that is broken once may be so to its end
+
+
+@dataclass(slots=True)
+class Report:
+    """What was found. `positions` may be kept elsewhere: who holds a head can tell that all before it is unchanged."""
+
+    entries: int = 0
+    faults: list[str] = field(default_factory=list)
+    positions: dict[Stream, Position] = field(default_factory=dict)
+
+
+def verify(path: Path) -> Report:
+    """Look through the whole file, also while a server writes to it. Raises StoreError for what is no store of ours.
+
+    No fault repeats what anybody has said."""
+    if not path.is_file():
+        raise StoreError(f"{path}: there is no such file", "name the store with -store sqlite:PATH")
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)) as store:
+            refuse_foreign(store, path)
+            if store.execute("PRAGMA user_version").fetchone() != (len(STEPS),):
+                raise StoreError(f"{path}: of an older version, or empty", "start the server on it once")
+            return _verify(store)
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: cannot be read: {error}", "restore it from a copy") from None
+
+
+def _verify(store: sqlite3.Connection) -> Report:
+    report = Report()
+    store.execute("BEGIN")  # all of it as of one moment
+    for (told,) in store.execute("PRAGMA integrity_check"):
+        if told != "ok":
+            report.faults.append(f"database: {told}")
+    for table, row, *_ in store.execute("PRAGMA foreign_key_check"):
+        report.faults.append(f"database: {table}: row {row} belongs to no stream")
+    epochs = store.execute("SELECT epoch FROM store").fetchall()
+    if len(epochs) != 1:
+        report.faults.append(f"database: it has {len(epochs)} epochs, not one")
+        return report
+    for number, name, floor, base in store.execute("SELECT id, name, floor, base FROM stream ORDER BY name").fetchall():
+        start = Position(epochs[0][0], floor, floor - 1, base)
+        faults = list(_follow(store, number, Stream(name), start, report))
+        report.faults += [f"{name}: {fault}" for fault in faults[:_TOLD]]
+        if len(faults) > _TOLD:
+            report.faults.append(f"{name}: and {len(faults) - _TOLD} faults more")
+    return report
+
+
+def _follow(store: sqlite3.Connection, number: int, stream: Stream, start: Position, report: Report) -> Iterator[str]:
+    """The faults of one stream; its position goes into the report."""
+    if start.floor == 1 and start.head != genesis(stream, start.epoch):
+        yield "its chain does not begin with its name and epoch"
+    last, head = start.last, start.head
+    for row in store.execute(f"SELECT {COLUMNS} FROM entry WHERE stream = ? ORDER BY seq", (number,)):
+        seq = row[0]
+        report.entries += 1
+        if seq != last + 1:
+            missing = f"entry {last + 1} is" if seq == last + 2 else f"entries {last + 1} to {seq - 1} are"
+            yield f"{missing} missing" if seq > last else f"entry {seq} is out of its order"
+        try:
+            entry = entry_of(stream, *row)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            yield f"entry {seq} cannot be read"
+        else:
+            yield from _check(entry, head)
+        last, head = seq, row[-1]
+    report.positions[stream] = start._replace(last=last, head=head)
+
+
+def _check(entry: Entry, head: bytes) -> Iterator[str]:
+    sealed = len(entry.seal) in (SALT, 32) if text_of(entry.content) is not None else not entry.seal
+    if not sealed:
+        yield f"entry {entry.seq} has no seal that could be one"
+    elif len(entry.seal) > SALT and text_of(entry.content):
+        yield f"entry {entry.seq} is erased, but has a text"
+    try:
+        follow = follows(entry, head)
+    except (UnicodeError, ValueError, TypeError, AttributeError):
+        follow = False
+    if not follow:
+        yield f"entry {entry.seq}: its head does not follow from entry {entry.seq - 1}"

@@ -1,0 +1,255 @@
+"""What every log engine promises of its chain, of erasing, and of reading back: mixed in as `contract.Contract` is."""
+
+from __future__ import annotations
+
+import unittest
+from typing import TYPE_CHECKING
+
+from gochatsecure.chat.chain import SALT, follows, genesis, is_erased
+from gochatsecure.chat.fold import fold
+from gochatsecure.chat.model import (
+    Content,
+    Deleted,
+    Draft,
+    Edited,
+    Entry,
+    Posted,
+    Reacted,
+    Stream,
+    Titled,
+    Told,
+    text_of,
+)
+from gochatsecure.log.port import Anchor, Committed, Failed, Log, Sink
+
+from .contract import ALICE, BOB, OTHER, ROOM, Shown, append, entries, said, told
+
+if TYPE_CHECKING:
+    Base = unittest.IsolatedAsyncioTestCase
+else:
+    Base = object
+
+
+def drafted(content: Content, *, by: str = "alice", stream: Stream = ROOM, cid: str | None = None) -> Draft:
+    return Draft(by, 1, ((stream, content),), cid)
+
+
+class ReadingContract(Base):
+    """Mixed into a test case that says how to make the engine."""
+
+    async def make(self, sink: Sink, *, queue: int) -> Log:
+        """An empty log, open."""
+        raise NotImplementedError
+
+    async def started(self) -> tuple[Log, Shown]:
+        shown = Shown()
+        log = await self.make(shown, queue=10_000)
+        self.addAsyncCleanup(log.close)
+        return log, shown
+
+    async def check_chain(self, log: Log, stream: Stream) -> list[Entry]:
+        kept = await log.read(stream, 0, 10_000)
+        position = (await log.look(stream, 0)).position
+        head = genesis(stream, position.epoch)
+        for entry in kept:
+            self.assertTrue(follows(entry, head), entry.seq)
+            head = entry.head
+        self.assertEqual((position.floor, position.last, position.head), (1, len(kept), head))
+        return kept
+
+    # The chain.
+
+    async def test_every_streams_chain_is_whole(self) -> None:
+        log, shown = await self.started()
+        for number in range(3):
+            drafts = [said(f"a{number}", cid=f"c{number}"), told("b"), said("c", stream=OTHER, by="bob~s1")]
+            await append(log, shown, *drafts, drafted(Titled("t")), drafted(Reacted(1, "x")))
+        for stream, count in ((ROOM, 9), (OTHER, 3), (ALICE, 3), (BOB, 3), (Stream("room/never"), 0)):
+            self.assertEqual(len(await self.check_chain(log, stream)), count)
+
+    async def test_every_text_has_a_salt_of_its_own_and_nothing_else_has_one(self) -> None:
+        log, shown = await self.started()
+        await append(log, shown, *(said("same") for _ in range(200)), told("same"), drafted(Deleted(999)))
+        kept = [entry for stream in (ROOM, ALICE, BOB) for entry in await log.read(stream, 0, 1000)]
+        salts = [entry.seal for entry in kept if text_of(entry.content) is not None]
+        self.assertEqual((len(salts), len(set(salts)), {len(salt) for salt in salts}), (202, 202, {SALT}))
+        self.assertEqual([entry.seal for entry in kept if text_of(entry.content) is None], [b""])
+
+    async def test_what_the_sink_is_shown_is_what_is_kept(self) -> None:
+        log, shown = await self.started()
+        outcomes = await append(log, shown, said("a"), said("b"), drafted(Edited(1, "c")))
+        self.assertEqual(await log.read(ROOM, 0, 9), [entry for outcome in outcomes for entry in entries(outcome)])
+
+    async def test_a_stream_that_nobody_wrote_to_has_a_position(self) -> None:
+        log, shown = await self.started()
+        position = (await log.look(ROOM, 5)).position
+        self.assertEqual((position.floor, position.last, position.head), (1, 0, genesis(ROOM, position.epoch)))
+        await append(log, shown, said("a"))
+        self.assertEqual((await log.look(ROOM, 5)).position.epoch, position.epoch)
+        await self.check_chain(log, ROOM)
+
+    # Erasing.
+
+    async def check_erasing(self, *, together: bool) -> None:
+        log, shown = await self.started()
+        drafts = [said("secret one"), said("kept"), drafted(Edited(1, "secret two")), drafted(Edited(2, "kept too"))]
+        drafts += [said("elsewhere", stream=OTHER), drafted(Reacted(1, "x")), drafted(Deleted(1))]
+        if together:
+            outcomes = await append(log, shown, *drafts)
+        else:
+            outcomes = [outcome for draft in drafts for outcome in await append(log, shown, draft)]
+        kept = await self.check_chain(log, ROOM)
+        self.assertEqual([text_of(entry.content) for entry in kept], ["", "kept", "", "kept too", None, None])
+        self.assertEqual([is_erased(entry) for entry in kept], [True, False, True, False, False, False])
+        self.assertEqual(entries(outcomes[0])[0].head, kept[0].head)
+        self.assertEqual([text_of(entry.content) for entry in await log.read(OTHER, 0, 9)], ["elsewhere"])
+        await append(log, shown, said("after"))
+        await self.check_chain(log, ROOM)
+
+    async def test_a_deletion_erases_the_text_and_that_of_its_edits_and_nothing_else(self) -> None:
+        await self.check_erasing(together=False)
+
+    async def test_a_deletion_erases_what_is_committed_together_with_it(self) -> None:
+        await self.check_erasing(together=True)
+
+    async def test_a_deletion_of_what_there_is_not_is_kept_all_the_same(self) -> None:
+        log, shown = await self.started()
+        await append(log, shown, drafted(Deleted(99)), drafted(Deleted(1)), said("a"))
+        self.assertEqual(len(await self.check_chain(log, ROOM)), 3)
+
+    async def test_a_cid_is_known_when_its_text_is_erased(self) -> None:
+        log, shown = await self.started()
+        await append(log, shown, said("secret", cid="c"), drafted(Deleted(1)))
+        (again,) = await append(log, shown, said("secret", cid="c"))
+        self.assertTrue(isinstance(again, Committed) and again.dup)
+        self.assertEqual([text_of(entry.content) for entry in entries(again)], [""])
+        (other,) = await append(log, shown, drafted(Titled("secret"), cid="c"))
+        self.assertIsInstance(other, Failed)
+
+    async def test_many_repetitions_among_new_drafts(self) -> None:
+        log, shown = await self.started()
+        await append(log, shown, *(said(f"{n}", cid=f"c{n}") for n in range(5)))
+        drafts = [said(f"{n % 8}", cid=f"c{n % 8}") for n in range(16)]
+        outcomes = await append(log, shown, *drafts)
+        dups = [outcome.dup for outcome in outcomes if isinstance(outcome, Committed)]
+        self.assertEqual(dups, [n < 5 or n >= 8 for n in range(16)])
+        self.assertEqual(len(await self.check_chain(log, ROOM)), 8)
+
+    # Reading.
+
+    async def talk(self, log: Log, shown: Shown) -> list[Entry]:
+        """Twelve entries: messages at 1, 2, 4, 5, 7, 8, 10, 11 and a reaction after each two."""
+        for number in range(1, 13):
+            await append(log, shown, said(str(number)) if number % 3 else drafted(Reacted(1, str(number))))
+        return await log.read(ROOM, 0, 100)
+
+    async def test_pages_are_of_messages_and_say_what_they_cover(self) -> None:
+        log, shown = await self.started()
+        await self.talk(log, shown)
+        for anchor, limit, seqs, first, last, more in (
+            (Anchor(), 3, [8, 10, 11], 8, 12, True),
+            (Anchor(), 8, [1, 2, 4, 5, 7, 8, 10, 11], 1, 12, False),
+            (Anchor(), 100, [1, 2, 4, 5, 7, 8, 10, 11], 1, 12, False),
+            (Anchor(before=8), 3, [4, 5, 7], 4, 7, True),
+            (Anchor(before=4), 3, [1, 2], 1, 3, False),
+            (Anchor(before=1), 3, [], 1, 0, False),
+            (Anchor(before=999), 1, [11], 11, 12, True),
+            (Anchor(after=0), 3, [1, 2, 4], 1, 4, True),
+            (Anchor(after=5), 3, [7, 8, 10], 6, 10, True),
+            (Anchor(after=8), 3, [10, 11], 9, 12, False),
+            (Anchor(after=12), 3, [], 13, 12, False),
+            (Anchor(around=7), 4, [4, 5, 7, 8], 4, 8, True),
+            (Anchor(around=1), 4, [1, 2], 1, 2, True),
+            (Anchor(around=12), 20, [1, 2, 4, 5, 7, 8, 10, 11], 1, 12, False),
+        ):
+            with self.subTest(anchor, limit=limit):
+                page = await log.page(ROOM, anchor, limit)
+                self.assertEqual([entry.seq for entry in page.messages], seqs)
+                self.assertEqual((page.first, page.last, page.more), (first, last, more))
+                self.assertEqual(page.position, (await log.look(ROOM, 0)).position)
+
+    async def test_pages_back_and_forth_meet_every_message_once(self) -> None:
+        log, shown = await self.started()
+        await self.talk(log, shown)
+        for limit in (1, 2, 3, 5):
+            back: list[int] = []
+            before, more = None, True
+            while more:
+                page = await log.page(ROOM, Anchor(before=before), limit)
+                back = [entry.seq for entry in page.messages] + back
+                before, more = page.first, page.more
+            onwards: list[int] = []
+            after, more = 0, True
+            while more:
+                page = await log.page(ROOM, Anchor(after=after), limit)
+                onwards += [entry.seq for entry in page.messages]
+                after, more = page.last, page.more
+            self.assertEqual((back, onwards), ([1, 2, 4, 5, 7, 8, 10, 11],) * 2)
+
+    async def test_a_page_tells_what_became_of_its_messages(self) -> None:
+        log, shown = await self.started()
+        await append(log, shown, said("one"), said("two"), said("three"))
+        changes: list[Content] = [
+            Edited(1, "x"),
+            Reacted(1, "a"),
+            Edited(1, "y"),
+            Deleted(2),
+            Reacted(3, "b"),
+            Reacted(1, "a", False),
+        ]
+        await append(log, shown, *(drafted(change, by="bob") for change in changes))
+        page = await log.page(ROOM, Anchor(before=3), 5)
+        self.assertEqual([entry.seq for entry in page.about], [5, 6, 7, 9])
+        first, second = fold([*page.messages, *page.about])
+        self.assertEqual((first.text, first.reactions, second.deleted is not None), ("y", {}, True))
+
+    async def test_a_conversation_is_what_was_exchanged_with_one(self) -> None:
+        log, shown = await self.started()
+
+        def tell(sender: str, to: str, text: str) -> Draft:
+            content = Told(to, text)
+            parts = dict.fromkeys((Stream(f"inbox/{sender}"), Stream(f"inbox/{to}")))
+            return Draft(sender, 1, tuple((stream, content) for stream in parts))
+
+        drafts = [tell("alice", "bob", "1"), tell("carol~s", "alice", "2"), tell("bob", "alice", "3")]
+        await append(log, shown, *drafts, tell("alice", "alice", "4"), tell("alice", "carol~s", "5"))
+        for peer, texts in (("bob", ["1", "3"]), ("carol", ["2", "5"]), ("alice", ["4"]), ("dave", [])):
+            page = await log.page(ALICE, Anchor(peer=peer), 10)
+            self.assertEqual([text_of(entry.content) for entry in page.messages], texts)
+        self.assertEqual(await log.count(ALICE, 0, "alice", 10, "bob"), 1)
+        self.assertEqual(await log.count(ALICE, 0, "alice", 10), 2)
+
+    async def test_unread_messages_are_counted_up_to_a_number(self) -> None:
+        log, shown = await self.started()
+        await self.talk(log, shown)
+        await append(log, shown, said("mine", by="bob"))
+        self.assertEqual(await log.count(ROOM, 0, "bob", 100), 8)
+        self.assertEqual(await log.count(ROOM, 7, "bob", 100), 3)
+        self.assertEqual(await log.count(ROOM, 0, "bob", 5), 5)
+        self.assertEqual(await log.count(ROOM, 99, "bob", 5), 0)
+
+    async def test_the_last_topic_is_told_however_long_ago_it_was_set(self) -> None:
+        log, shown = await self.started()
+        self.assertIsNone((await log.look(ROOM, 1)).topic)
+        await append(log, shown, drafted(Titled("old")), drafted(Titled("new")), *(said("x") for _ in range(50)))
+        topic = (await log.look(ROOM, 1)).topic
+        assert topic is not None
+        self.assertEqual((topic.seq, topic.content), (2, Titled("new")))
+
+    # Marks.
+
+    async def test_a_mark_never_goes_back(self) -> None:
+        log, _ = await self.started()
+        self.assertEqual([await log.mark("alice", "room/a", seq) for seq in (3, 1, 5, 5)], [3, 3, 5, 5])
+        self.assertEqual((await log.marks("alice", 9), await log.marks("bob", 9)), ({"room/a": 5}, {}))
+
+    async def test_marks_are_told_the_last_set_first(self) -> None:
+        log, _ = await self.started()
+        for place in ("a", "b", "c", "a"):
+            await log.mark("alice", place, 1)
+        self.assertEqual(list(await log.marks("alice", 2)), ["a", "c"])
+
+    async def test_what_is_no_message_is_no_page(self) -> None:
+        log, shown = await self.started()
+        await append(log, shown, drafted(Titled("t")), drafted(Posted("", True)))
+        self.assertEqual([entry.seq for entry in (await log.page(ROOM, Anchor(), 9)).messages], [2])
