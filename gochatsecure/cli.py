@@ -15,8 +15,10 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import NoReturn
 
+from .chat.chain import base64url
 from .errors import OperatorError, SettingsError
 from .journal import Happening, JSONFormatter, TextFormatter
+from .log.verify import verify
 from .server import ChatServer
 from .settings import Settings, flag_of, gather
 from .version import __version__
@@ -30,11 +32,16 @@ except ImportError:  # Windows
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a server until it is told to end. Returns the exit status: 0, or 1 for what an operator can mend."""
+    """Run a server until it is told to end, or do what else is asked. Returns the exit status: 0, or 1 for what an
+    operator can mend."""
+    words = sys.argv[1:] if arguments is None else arguments
+    verifying = [*words[:1]] == ["verify"]
     try:
-        settings = _settings(sys.argv[1:] if arguments is None else arguments)
+        settings = _settings(words[1:] if verifying else words)
         if settings is None:
             return 0
+        if verifying:
+            return _verify(settings)
         _configure_logging(settings)
         asyncio.run(_serve(settings))
     except OperatorError as error:
@@ -65,6 +72,20 @@ def _settings(arguments: Sequence[str]) -> Settings | None:
     return gather(flags, os.environ, Path(config) if config else None)
 
 
+def _verify(settings: Settings) -> int:
+    """Look through the store; print its logs' heads, then what is wrong."""
+    path = settings.store_path()
+    if path is None:
+        raise SettingsError("-store: memory: keeps nothing to verify", "name a store with -store sqlite:PATH")
+    report = verify(path)
+    for stream, position in sorted(report.positions.items()):
+        print(f"{stream} epoch={position.epoch} seq={position.floor}-{position.last} head={base64url(position.head)}")
+    for fault in report.faults:
+        print(f"gochatsecure: {path}: {fault}", file=sys.stderr)
+    print(f"{path}: {report.entries} entries in {len(report.positions)} logs: {len(report.faults) or 'no'} faults")
+    return 1 if report.faults else 0
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise SettingsError(message, "gochatsecure -help lists the flags")
@@ -74,6 +95,7 @@ def help_text() -> str:
     """Every flag with its default, from the fields of Settings."""
     lines = [
         "usage: gochatsecure [flags]",
+        "       gochatsecure verify [flags]    is the store whole? also while a server runs; prints every log's head",
         "",
         "A secure chat server: TLS, signed tokens, rooms and private messages over WebSocket.",
         "",

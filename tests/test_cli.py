@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import unittest
@@ -16,7 +17,9 @@ from dataclasses import fields
 from typing import NamedTuple
 
 from gochatsecure import Settings, __version__
+from gochatsecure.chat.model import Draft, Posted, room_stream
 from gochatsecure.cli import help_text, main
+from gochatsecure.log.sqlite import SQLiteLog
 from gochatsecure.settings import flag_of
 from tests.support import PATIENCE, ROOT, Client, certificate, request, temporary_folder, token
 
@@ -50,6 +53,39 @@ class Asking(unittest.TestCase):
                     f"{item.default:g}" if isinstance(item.default, float) else str(item.default or "our own address")
                 )
                 self.assertEqual(table.get(flag_of(item.name)), default, item.name)
+
+
+class Verifying(unittest.TestCase):
+    def setUp(self) -> None:
+        self.path = temporary_folder() / "chat.db"
+        self.store = f"sqlite:{self.path}"
+        asyncio.run(self.fill())
+
+    async def fill(self) -> None:
+        log = SQLiteLog(self.path, durable=False, queue=10)
+        await log.open(lambda outcomes: None)
+        for text in ("one", "two"):
+            log.append(Draft("alice", 1, ((room_stream("den"), Posted(text)),)))
+        await log.close()
+
+    def test_a_whole_store_is_said_to_be_so_and_its_heads_are_told(self) -> None:
+        status, out, err = run("verify", "-store", self.store)
+        self.assertEqual((status, err), (0, ""))
+        self.assertRegex(out, r"(?m)^room/den epoch=\S+ seq=1-2 head=[A-Za-z0-9_-]{43}$")
+        self.assertIn("2 entries in 1 logs: no faults", out)
+
+    def test_a_changed_store_is_told_of_and_ends_with_1(self) -> None:
+        with contextlib.closing(sqlite3.connect(self.path, isolation_level=None)) as intruder:
+            intruder.execute("UPDATE entry SET ts = 2 WHERE seq = 1")
+        status, out, err = run("verify", f"-store={self.store}")
+        self.assertEqual(status, 1)
+        self.assertIn("room/den: entry 1: its head does not follow from entry 0", err)
+        self.assertIn("1 faults", out)
+
+    def test_what_cannot_be_verified_is_one_line(self) -> None:
+        for store in ("memory:", f"sqlite:{self.path}.not-there", "nonsense"):
+            status, out, err = run("verify", "-store", store)
+            self.assertEqual((status, out, err.count("\n")), (1, "", 1))
 
 
 class Faults(unittest.TestCase):

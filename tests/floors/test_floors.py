@@ -21,7 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "live": {"chat", "wire", "auth", "log", *GROUND},
     "settings": {"errors", "limits"},
     "server": {"chat", "wire", "auth", "log", "live", "settings", *GROUND},
-    "cli": {"server", "settings", *GROUND},
+    "cli": {"chat", "log", "server", "settings", *GROUND},
     "__init__": {"server", "settings", *GROUND},
     "__main__": {"cli"},
 }

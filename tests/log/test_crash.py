@@ -106,7 +106,7 @@ class Talker:
         return line.startswith("(Private) to ")
 
 
-class Crashes(unittest.IsolatedAsyncioTestCase):
+class CrashTestCase(unittest.IsolatedAsyncioTestCase):
     def setUp(self) -> None:
         self.random = random.Random(SEED)
         self.folder = temporary_folder()
@@ -122,6 +122,8 @@ class Crashes(unittest.IsolatedAsyncioTestCase):
             self.running.kill()
             self.running = None
 
+
+class Crashes(CrashTestCase):
     async def test_what_was_shown_before_a_crash_is_there_after_it(self) -> None:
         with self.subTest(seed=SEED):
             for done in range(0, CRASHES, 20):
