@@ -150,8 +150,7 @@ class Hub:
         """The first thing that a session is told; a refusal ends it. `room`: where it goes, if its format says so."""
         try:
             if not session.identity.guest:
-                with suppress(Temporary):
-                    await self._log.mark(session.identity.key, HERE, 0)
+                await self._note_owner(session.identity)
             if self._draining:
                 raise self._going_away()
             if session.format.greets:
@@ -161,6 +160,12 @@ class Hub:
         except Refusal as refusal:
             session.show(Refused(refusal))
             session.link.close(TRY_AGAIN_LATER, refusal.message)
+
+    async def _note_owner(self, identity: Identity) -> None:
+        """From now on private messages are kept for it, also while it is away."""
+        with suppress(Temporary):  # the store is busy: the next time will do
+            if not await self._log.marks(identity.key, 1):
+                await self._log.mark(identity.key, HERE, 0)
 
     async def _greet(self, session: Session) -> None:
         """Say where the inbox stands, and from there on show what comes into it: nothing twice, nothing left out."""

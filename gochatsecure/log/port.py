@@ -65,7 +65,7 @@ class Page(NamedTuple):
 
 
 SCAN = 10_000  # entries looked at for one page: a longer stretch without messages ends it, with `more`
-REACTIONS = 1000  # of one message
+REACTIONS = 100  # of one message: a hundred messages with a hundred names each still fit into one answer
 
 
 class Anchor(NamedTuple):

@@ -11,6 +11,7 @@ import re
 from ..chat.commands import Asked, Command, RequestId
 from ..chat.errors import Refusal, Temporary
 from ..chat.events import (
+    Acked,
     Entered,
     Event,
     Found,
@@ -89,7 +90,7 @@ class Lines:
         return b"".join(map(frame, _lines(event)))
 
     def answer(self, id: RequestId, event: Event) -> bytes:
-        return self.frames(event)
+        return b"" if isinstance(event, Acked) else self.frames(event)  # what one has said is shown: that is the answer
 
 
 def _decode(text: str, room: str) -> Command:
