@@ -1,0 +1,9 @@
+"""The other end: a client that keeps the client's side of the delivery contract."""
+
+from __future__ import annotations
+
+from .client import ChatClient
+from .errors import ClientError, ConnectionRefused, HistoryFork, RequestRefused
+from .requests import sign_in
+
+__all__ = ["ChatClient", "ClientError", "ConnectionRefused", "HistoryFork", "RequestRefused", "sign_in"]
