@@ -67,6 +67,7 @@ class Writer:
             _logger.error("store: a commit of %d failed: %s", len(drafts), error)
         except Exception:
             _logger.exception("store: a commit of %d failed by our own fault", len(drafts))
+        self._ends.clear()  # whether it is stored is not known: where they end is looked up again
         refusal = unavailable()
         return [Failed(draft, refusal) for draft in drafts], None
 
@@ -89,19 +90,12 @@ class Writer:
                             self._erase(ends[entry.stream].number, entry.stream, entry.content.target)
             marked = {key: self._mark(*key, seq) for key, seq in marks.items()}
             self._connection.execute("COMMIT")
-        except sqlite3.IntegrityError:
-            self._roll_back()  # nothing is stored, so the ends are what they were
-            raise
         except BaseException:
-            self._ends.clear()  # whether it is stored is not known
-            self._roll_back()
+            with suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
             raise
         self._ends |= ends
         return outcomes, marked
-
-    def _roll_back(self) -> None:
-        with suppress(sqlite3.Error):
-            self._connection.execute("ROLLBACK")
 
     def _write_new(self, drafts: Sequence[Draft], ends: dict[Stream, _End]) -> list[Outcome]:
         """The common case: every cid is new. Raises sqlite3.IntegrityError if one is not."""
