@@ -75,6 +75,7 @@ class ChatClient:
         self._calls: dict[int, _Call] = {}  # what has no answer yet, oldest first
         self._numbers = count(1)
         self._events: asyncio.Queue[_Shown | None] = asyncio.Queue(buffer)
+        self._entering: set[str] = set()  # rooms on the way back into: what is said there has to wait
         self._early: list[dict[str, Any]] | None = None  # inbox entries that came before their replay is done
         self._task: asyncio.Task[None] | None = None
         self._line: _Line | None = None
@@ -189,6 +190,7 @@ class ChatClient:
             self._ask_replay("inbox", INBOX)
         elif inbox != _cursor(welcome["inbox"]):
             await self._lose(INBOX, welcome["inbox"])
+        self._entering = set(self._rooms)
         for room in self._rooms:
             self._ask_replay("join", room)
         for call in [call for call in self._calls.values() if call.place is None]:
@@ -214,6 +216,7 @@ class ChatClient:
             del self._calls[said["re"]]
             refused = RequestRefused(error["code"], error["message"])
             if call.place:
+                self._entering.discard(call.place)
                 _fail(self._rooms.pop(call.place, call.answer), refused)
             _fail(call.answer, refused)
 
@@ -232,8 +235,14 @@ class ChatClient:
             early, self._early = self._early or [], None
             for event in early:
                 await self._take_entry(event)
-        elif place in self._rooms:
-            _settle(self._rooms[place], ok)
+        else:
+            self._entering.discard(place)
+            if place in self._rooms:
+                _settle(self._rooms[place], ok)
+            for waiting in [
+                one for one in self._calls.values() if one.place is None and one.request.get("room") == place
+            ]:
+                self._say(waiting)
 
     async def _lose(self, place: str, position: dict[str, Any]) -> None:
         """The server cannot tell what came since: say so, and go on from where the log is now."""
@@ -318,7 +327,9 @@ class ChatClient:
         return call
 
     def _say(self, call: _Call) -> None:
-        """Now, if there is a connection; else once there is."""
+        """Now, if there is a connection, and one is in the room; else once that is so."""
+        if call.place is None and call.request.get("room") in self._entering:
+            return
         if self._line is not None and self._ready.is_set() and call.request["id"] in self._calls:
             self._line.send(json.dumps(call.request, ensure_ascii=False))
 

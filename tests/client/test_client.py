@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from gochatsecure import ChatServer
+from gochatsecure import ChatServer, Limits
 from gochatsecure.chat.model import Cursor
 from gochatsecure.client import ChatClient, ClientError, ConnectionRefused, HistoryFork, RequestRefused, sign_in
 from gochatsecure.client.client import INBOX
@@ -98,7 +98,7 @@ class Talking(ClientTestCase):
 
 class Losing(ClientTestCase):
     async def test_what_was_missed_is_shown_once_and_in_order(self) -> None:
-        server = await self.start()
+        server = await self.start(limits=Limits(replay_page=5))  # so that it comes back in several steps
         alice, bob = await self.client(server, "alice"), await self.client(server, "bob")
         await alice.join("den")
         await bob.join("den")
