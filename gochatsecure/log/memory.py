@@ -35,12 +35,14 @@ from .port import (
     Page,
     Sink,
     busy,
+    check,
     groups,
     is_repeat,
     peer_of,
     unavailable,
-    weigh,
 )
+
+_PLACES = 1000  # marks of one reader; those set least recently go first
 
 
 class _Stream:
@@ -103,7 +105,7 @@ class MemoryLog:
             raise unavailable()
         if len(self._arriving) >= self._queue:
             raise busy()
-        weigh(draft)
+        check(draft)
         if not self._arriving:
             self._loop.call_soon(self._commit)
         self._arriving.append(draft)
@@ -177,6 +179,8 @@ class MemoryLog:
         marks = self._marks.setdefault(reader, OrderedDict())
         marks[place] = max(seq, marks.get(place, 0))
         marks.move_to_end(place)
+        if len(marks) > _PLACES:
+            marks.popitem(last=False)
         self._marks.move_to_end(reader)
         while len(self._marks) > self._kept:
             self._marks.popitem(last=False)

@@ -85,7 +85,8 @@ class Log(Protocol):
         """Ready to append and read. Raises StoreError. Belongs to the running event loop until closed."""
 
     def append(self, draft: Draft) -> None:
-        """Queue a draft. MUST be called on the event loop; never waits. Raises Temporary: full, or closing."""
+        """Queue a draft. MUST be called on the event loop; never waits. Raises Temporary: full, or closing; Refusal:
+        what holds half of a surrogate pair, and so is no text. None of the other drafts is touched by it."""
 
     async def look(self, stream: Stream, limit: int) -> Opening:
         """The stream as it stands, with its last `limit` entries. One that nobody wrote to has a position, too."""
@@ -116,8 +117,20 @@ _OVERHEAD = 64  # characters that a short message's frame and name may add
 
 
 def weigh(draft: Draft) -> int:
-    """About how many characters it makes. To be done on append, too: what is no draft fails whoever brings it."""
+    """About how many characters it makes."""
     return sum(len(getattr(content, "text", "")) + _OVERHEAD for _, content in draft.parts)
+
+
+def check(draft: Draft) -> None:
+    """To be done on append: what is no draft, or cannot be written, fails whoever brings it, and nobody else."""
+    weigh(draft)
+    words = [draft.sender, draft.cid or ""]
+    for stream, content in draft.parts:
+        words += (stream, *(field for field in content if isinstance(field, str)))
+    try:
+        "".join(words).encode()
+    except UnicodeEncodeError:
+        raise Refusal("text_invalid", "this is no Unicode text: it holds half of a surrogate pair") from None
 
 
 def groups(drafts: Sequence[Draft]) -> Iterator[Sequence[Draft]]:

@@ -24,7 +24,7 @@ from ..chat.errors import Temporary
 from ..chat.model import Draft, Entry, Stream
 from ..errors import StoreError
 from ..private import own_folder, own_lock, refuse_shared
-from .port import Anchor, Opening, Outcome, Page, Sink, busy, groups, unavailable, weigh
+from .port import Anchor, Opening, Outcome, Page, Sink, busy, check, groups, unavailable
 from .reader import Reader
 from .rows import connect
 from .worker import Worker
@@ -118,7 +118,7 @@ class SQLiteLog:
     def append(self, draft: Draft) -> None:
         if self._under_way >= self._queue:
             raise busy()
-        weigh(draft)
+        check(draft)
         self._arrive().drafts.append(draft)
         self._under_way += 1
 

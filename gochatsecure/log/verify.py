@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..chat.chain import SALT, follows, genesis
-from ..chat.model import Entry, Position, Stream, text_of
+from ..chat.chain import SALT, follows, genesis, is_erased
+from ..chat.model import Edited, Entry, Position, Stream, target_of, text_of
 from ..errors import StoreError
 from .migrations import STEPS, refuse_foreign
+from .port import peer_of
 from .rows import COLUMNS, entry_of
 
 _TOLD = 20  # faults told of one stream; a chain that is broken once may be so to its end
@@ -45,22 +46,28 @@ def verify(path: Path) -> Report:
 def _verify(store: sqlite3.Connection) -> Report:
     report = Report()
     store.execute("BEGIN")  # all of it as of one moment
-    for (told,) in store.execute("PRAGMA integrity_check"):
-        if told != "ok":
-            report.faults.append(f"database: {told}")
-    for table, row, *_ in store.execute("PRAGMA foreign_key_check"):
-        report.faults.append(f"database: {table}: row {row} belongs to no stream")
+    _tell(report, "database", (told for (told,) in store.execute("PRAGMA integrity_check") if told != "ok"))
+    strays = store.execute("PRAGMA foreign_key_check")
+    _tell(report, "database", (f"a row of {table} belongs to no stream" for table, *_ in strays))
     epochs = store.execute("SELECT epoch FROM store").fetchall()
     if len(epochs) != 1:
         report.faults.append(f"database: it has {len(epochs)} epochs, not one")
         return report
     for number, name, floor, base in store.execute("SELECT id, name, floor, base FROM stream ORDER BY name").fetchall():
         start = Position(epochs[0][0], floor, floor - 1, base)
-        faults = list(_follow(store, number, Stream(name), start, report))
-        report.faults += [f"{name}: {fault}" for fault in faults[:_TOLD]]
-        if len(faults) > _TOLD:
-            report.faults.append(f"{name}: and {len(faults) - _TOLD} faults more")
+        _tell(report, name, _follow(store, number, Stream(name), start, report))
     return report
+
+
+def _tell(report: Report, where: str, faults: Iterable[str]) -> None:
+    """The first of them, and how many more there are: however many, they take little memory."""
+    found = 0
+    for fault in faults:
+        found += 1
+        if found <= _TOLD:
+            report.faults.append(f"{where}: {fault}")
+    if found > _TOLD:
+        report.faults.append(f"{where}: and {found - _TOLD} faults more")
 
 
 def _follow(store: sqlite3.Connection, number: int, stream: Stream, start: Position, report: Report) -> Iterator[str]:
@@ -68,7 +75,8 @@ def _follow(store: sqlite3.Connection, number: int, stream: Stream, start: Posit
     if start.floor == 1 and start.head != genesis(stream, start.epoch):
         yield "its chain does not begin with its name and epoch"
     last, head = start.last, start.head
-    for row in store.execute(f"SELECT {COLUMNS} FROM entry WHERE stream = ? ORDER BY seq", (number,)):
+    query = f"SELECT target, peer, {COLUMNS} FROM entry WHERE stream = ? ORDER BY seq"
+    for target, peer, *row in store.execute(query, (number,)):
         seq = row[0]
         report.entries += 1
         if seq != last + 1:
@@ -80,6 +88,8 @@ def _follow(store: sqlite3.Connection, number: int, stream: Stream, start: Posit
             yield f"entry {seq} cannot be read"
         else:
             yield from _check(entry, head)
+            yield from _check_place(entry, target, peer)
+            yield from _check_erasing(store, number, entry, target)
         last, head = seq, row[-1]
     report.positions[stream] = start._replace(last=last, head=head)
 
@@ -88,7 +98,7 @@ def _check(entry: Entry, head: bytes) -> Iterator[str]:
     sealed = len(entry.seal) in (SALT, 32) if text_of(entry.content) is not None else not entry.seal
     if not sealed:
         yield f"entry {entry.seq} has no seal that could be one"
-    elif len(entry.seal) > SALT and text_of(entry.content):
+    elif len(entry.seal) > SALT and text_of(entry.content) != "":
         yield f"entry {entry.seq} is erased, but has a text"
     try:
         follow = follows(entry, head)
@@ -96,3 +106,27 @@ def _check(entry: Entry, head: bytes) -> Iterator[str]:
         follow = False
     if not follow:
         yield f"entry {entry.seq}: its head does not follow from entry {entry.seq - 1}"
+
+
+def _check_place(entry: Entry, target: int | None, peer: str | None) -> Iterator[str]:
+    try:
+        own = target_of(entry.content), peer_of(entry.stream, entry.sender, entry.content)
+    except AttributeError:  # not even a text
+        own = None
+    if own != (target, peer):
+        yield f"entry {entry.seq} is filed under another message, or another name, than its own"
+
+
+def _check_erasing(store: sqlite3.Connection, number: int, entry: Entry, target: int | None) -> Iterator[str]:
+    """A text is erased if, and only if, its message was deleted: neither can be seen from the chain."""
+    if text_of(entry.content) is None:
+        return
+    message = target if isinstance(entry.content, Edited) else entry.seq
+    (deletion,) = store.execute(
+        "SELECT max(seq) FROM entry INDEXED BY entry_about WHERE stream = ? AND target = ? AND kind = 'deleted'",
+        (number, message),
+    ).fetchone()
+    if is_erased(entry) and deletion is None:
+        yield f"entry {entry.seq} is erased, but no entry deletes it"
+    elif not is_erased(entry) and deletion is not None and deletion > entry.seq:
+        yield f"entry {entry.seq} has a text, but entry {deletion} deletes it"

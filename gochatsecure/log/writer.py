@@ -83,11 +83,14 @@ class Writer:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             outcomes = write(drafts, ends)
+            bare: dict[tuple[Stream, int], Entry] = {}
             for outcome in outcomes:
                 if isinstance(outcome, Committed) and not outcome.dup:
                     for entry in outcome.entries:
                         if isinstance(entry.content, Deleted):
-                            self._erase(ends[entry.stream].number, entry.stream, entry.content.target)
+                            bare |= self._erase(ends[entry.stream].number, entry.stream, entry.content.target)
+            if bare:
+                outcomes = [_as_it_is_now(outcome, bare) for outcome in outcomes]
             marked = {key: self._mark(*key, seq) for key, seq in marks.items()}
             self._connection.execute("COMMIT")
         except BaseException:
@@ -169,8 +172,8 @@ class Writer:
         ).fetchone()
         return None if row is None else entry_of(*row)
 
-    def _erase(self, number: int, stream: Stream, target: int) -> None:
-        """The text of this entry and of its edits."""
+    def _erase(self, number: int, stream: Stream, target: int) -> dict[tuple[Stream, int], Entry]:
+        """The text of this entry and of its edits. Answers with what is left of them."""
         rows = self._connection.execute(
             f"SELECT {COLUMNS} FROM entry WHERE stream = ? AND seq = ?"
             f" UNION ALL SELECT {COLUMNS} FROM entry INDEXED BY entry_about"
@@ -182,6 +185,7 @@ class Writer:
             "UPDATE entry SET body = ?, seal = ? WHERE stream = ? AND seq = ?",
             [(encode(entry.content), entry.seal, number, entry.seq) for entry in bare],
         )
+        return {(stream, entry.seq): entry for entry in bare}
 
     def _mark(self, reader: str, place: str, seq: int) -> int:
         (marked,) = self._connection.execute(
@@ -190,3 +194,10 @@ class Writer:
             (reader, place, seq),
         ).fetchone()
         return int(marked)
+
+
+def _as_it_is_now(outcome: Outcome, bare: Mapping[tuple[Stream, int], Entry]) -> Outcome:
+    """A repeated draft's first entry is told without its text, if that was erased together with it."""
+    if isinstance(outcome, Committed) and outcome.dup:
+        return outcome._replace(entries=[bare.get((entry.stream, entry.seq), entry) for entry in outcome.entries])
+    return outcome

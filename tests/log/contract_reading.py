@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import unittest
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from hashlib import sha256
 from typing import TYPE_CHECKING
+from unittest import mock
 
-from gochatsecure.chat.chain import SALT, follows, genesis, is_erased
+from gochatsecure.chat.chain import SALT, genesis, is_erased
+from gochatsecure.chat.errors import Refusal, Temporary
 from gochatsecure.chat.fold import fold
 from gochatsecure.chat.model import (
     Content,
@@ -20,7 +27,7 @@ from gochatsecure.chat.model import (
     Told,
     text_of,
 )
-from gochatsecure.log.port import Anchor, Committed, Failed, Log, Sink
+from gochatsecure.log.port import REACTIONS, Anchor, Committed, Failed, Log, Sink
 
 from .contract import ALICE, BOB, OTHER, ROOM, Shown, append, entries, said, told
 
@@ -32,6 +39,25 @@ else:
 
 def drafted(content: Content, *, by: str = "alice", stream: Stream = ROOM, cid: str | None = None) -> Draft:
     return Draft(by, 1, ((stream, content),), cid)
+
+
+def canonical(entry: Entry) -> bytes:
+    """As `chat.chain` says in words, put together anew."""
+    sealed = entry.seal
+    if len(sealed) < 32:
+        sealed = sha256(sealed + (text_of(entry.content) or "").encode()).digest()
+    commitment = urlsafe_b64encode(sealed).decode().rstrip("=")
+    forms: dict[type[Content], Callable[..., list[object]]] = {
+        Posted: lambda action, reply_to, **_: ["message", commitment, action, reply_to],
+        Edited: lambda target, **_: ["edited", target, commitment],
+        Deleted: lambda target: ["deleted", target],
+        Reacted: lambda target, emoji, on: ["reacted", target, emoji, on],
+        Titled: lambda **_: ["topic", commitment],
+        Told: lambda to, **_: ["private", to.split("~")[0], commitment],
+    }
+    kind, *fields = forms[type(entry.content)](**entry.content._asdict())
+    whole = [entry.seq, entry.ts, entry.sender.split("~")[0], entry.cid, kind, *fields]
+    return json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 class ReadingContract(Base):
@@ -52,8 +78,8 @@ class ReadingContract(Base):
         position = (await log.look(stream, 0)).position
         head = genesis(stream, position.epoch)
         for entry in kept:
-            self.assertTrue(follows(entry, head), entry.seq)
-            head = entry.head
+            head = sha256(head + canonical(entry)).digest()
+            self.assertEqual(entry.head, head, entry.seq)
         self.assertEqual((position.floor, position.last, position.head), (1, len(kept), head))
         return kept
 
@@ -126,6 +152,43 @@ class ReadingContract(Base):
         (other,) = await append(log, shown, drafted(Titled("secret"), cid="c"))
         self.assertIsInstance(other, Failed)
 
+    async def test_a_repetition_is_told_as_its_first_entry_is_now(self) -> None:
+        """Also when that is erased in the very commit that tells of it."""
+        log, shown = await self.started()
+        await append(log, shown, said("secret", cid="c"))
+        _, again = await append(log, shown, drafted(Deleted(1)), said("secret", cid="c"))
+        self.assertTrue(isinstance(again, Committed) and again.dup)
+        self.assertEqual(entries(again), (await log.read(ROOM, 0, 9))[:1])
+        drafts = [said("secret", cid="d"), drafted(Deleted(3)), said("secret", cid="d")]
+        first, _, again = await append(log, shown, *drafts)
+        self.assertEqual(entries(again), await log.read(ROOM, 2, 1))
+        self.assertEqual([text_of(entry.content) for entry in entries(again)], [""])
+        self.assertEqual([text_of(entry.content) for entry in entries(first)], ["secret"])  # as it was appended
+
+    async def test_half_of_a_surrogate_pair_fails_its_own_draft_alone(self) -> None:
+        log, shown = await self.started()
+        half = "\ud83d"
+        log.append(said("before"))
+        for draft in (
+            said(f"a{half}b"),
+            said("a", by=half),
+            said("a", cid=half),
+            said("a", stream=Stream(f"room/{half}")),
+            drafted(Edited(1, half)),
+            drafted(Reacted(1, half)),
+            drafted(Titled(half)),
+            Draft("alice", 1, ((ALICE, Told("bob", "a")), (BOB, Told(half, "a")))),
+            said("\ud83d\ude42"),
+        ):
+            with self.subTest(draft), self.assertRaises(Refusal) as caught:
+                log.append(draft)
+            self.assertEqual(caught.exception.code, "text_invalid")
+            self.assertNotIsInstance(caught.exception, Temporary)
+        log.append(said("after"))
+        self.assertEqual([entry.seq for outcome in await shown.first(2) for entry in entries(outcome)], [1, 2])
+        self.assertEqual(len(await self.check_chain(log, ROOM)), 2)
+        self.assertEqual(len(await self.check_chain(log, ALICE)), 0)
+
     async def test_many_repetitions_among_new_drafts(self) -> None:
         log, shown = await self.started()
         await append(log, shown, *(said(f"{n}", cid=f"c{n}") for n in range(5)))
@@ -186,6 +249,49 @@ class ReadingContract(Base):
                 after, more = page.last, page.more
             self.assertEqual((back, onwards), ([1, 2, 4, 5, 7, 8, 10, 11],) * 2)
 
+    async def test_a_page_looks_through_so_many_entries_and_says_that_there_may_be_more(self) -> None:
+        log, shown = await self.started()
+        for number in range(1, 13):
+            await append(log, shown, said("x") if number in (1, 12) else drafted(Reacted(1, str(number))))
+        for bound, anchor, seqs, first, last, more in (
+            (11, Anchor(), [12], 2, 12, True),
+            (12, Anchor(), [1, 12], 1, 12, False),
+            (5, Anchor(before=12), [], 7, 11, True),
+            (5, Anchor(before=7), [], 2, 6, True),
+            (5, Anchor(before=2), [1], 1, 1, False),
+            (5, Anchor(after=1), [], 2, 6, True),
+            (5, Anchor(after=6), [], 7, 11, True),
+            (5, Anchor(after=11), [12], 12, 12, False),
+            (3, Anchor(around=6), [], 3, 8, True),
+            (7, Anchor(around=6), [1, 12], 1, 12, False),
+        ):
+            with (
+                self.subTest(anchor, bound=bound),
+                mock.patch("gochatsecure.log.reader.SCAN", bound),
+                mock.patch("gochatsecure.log.memory.SCAN", bound),
+            ):
+                page = await log.page(ROOM, anchor, 10)
+                found = [entry.seq for entry in page.messages], page.first, page.last, page.more
+                self.assertEqual(found, (seqs, first, last, more))
+                counted = sum(seq in (1, 12) for seq in range(2, 2 + bound))
+                self.assertEqual(await log.count(ROOM, 1, "bob", 10), counted)
+
+    async def test_a_page_of_nothing_is_empty(self) -> None:
+        log, shown = await self.started()
+        for anchor in (Anchor(), Anchor(before=9), Anchor(after=0), Anchor(around=1), Anchor(peer="bob")):
+            page = await log.page(OTHER, anchor, 5)
+            self.assertEqual((page.messages, page.about, page.first, page.last, page.more), ([], [], 1, 0, False))
+        await append(log, shown, said("x"), said("y"))
+        page = await log.page(ROOM, Anchor(), 0)
+        self.assertEqual((page.messages, page.first, page.last, page.more), ([], 3, 2, True))
+
+    async def test_of_many_reactions_to_one_message_the_newest_are_told(self) -> None:
+        log, shown = await self.started()
+        await append(log, shown, said("a"), said("b"), drafted(Edited(1, "c")))
+        await append(log, shown, *(drafted(Reacted(1, str(number))) for number in range(REACTIONS + 5)))
+        about = (await log.page(ROOM, Anchor(), 5)).about
+        self.assertEqual([entry.seq for entry in about], [3, *range(9, 9 + REACTIONS)])
+
     async def test_a_page_tells_what_became_of_its_messages(self) -> None:
         log, shown = await self.started()
         await append(log, shown, said("one"), said("two"), said("three"))
@@ -227,6 +333,11 @@ class ReadingContract(Base):
         self.assertEqual(await log.count(ROOM, 7, "bob", 100), 3)
         self.assertEqual(await log.count(ROOM, 0, "bob", 5), 5)
         self.assertEqual(await log.count(ROOM, 99, "bob", 5), 0)
+        self.assertEqual(await log.count(ROOM, 10, "bob", 100), 1)
+        self.assertEqual(await log.count(ROOM, 11, "bob", 100), 0)
+        self.assertEqual(await log.count(ROOM, 0, "alice", 100), 1)
+        self.assertEqual(await log.count(ROOM, 0, "bob", 0), 0)
+        self.assertEqual(await log.count(OTHER, 0, "bob", 100), 0)
 
     async def test_the_last_topic_is_told_however_long_ago_it_was_set(self) -> None:
         log, shown = await self.started()
@@ -248,6 +359,23 @@ class ReadingContract(Base):
         for place in ("a", "b", "c", "a"):
             await log.mark("alice", place, 1)
         self.assertEqual(list(await log.marks("alice", 2)), ["a", "c"])
+        self.assertEqual(await log.marks("alice", 0), {})
+
+    async def test_marks_of_one_turn_are_all_answered_with_the_furthest(self) -> None:
+        log, shown = await self.started()
+        log.append(said("together"))
+        places = [("a", 2), ("b", 1), ("a", 7), ("a", 3)]
+        answers = await asyncio.gather(*(log.mark("alice", place, seq) for place, seq in places))
+        self.assertEqual((max(answers), answers[1]), (7, 1))
+        self.assertEqual(await log.marks("alice", 9), {"a": 7, "b": 1})
+        await shown.first(1)
+
+    async def test_no_mark_is_taken_after_close(self) -> None:
+        log, _ = await self.started()
+        await log.close()
+        with self.assertRaises(Temporary) as caught:
+            await log.mark("alice", "a", 1)
+        self.assertEqual(caught.exception.code, "store_unavailable")
 
     async def test_what_is_no_message_is_no_page(self) -> None:
         log, shown = await self.started()

@@ -8,14 +8,16 @@ import unittest
 from contextlib import closing
 from unittest import mock
 
-from gochatsecure.chat.model import Deleted, Draft, Stream
+from gochatsecure.chat.model import Deleted, Edited, Reacted, Stream, text_of
 from gochatsecure.log.port import Anchor, Committed, Log, Outcome, Sink
 from gochatsecure.log.sqlite import SQLiteLog
+from gochatsecure.log.verify import verify
 from tests.support import PATIENCE, temporary_folder
 
 from . import contract, contract_reading, model
 from .contract import ALICE, BOB, OTHER, ROOM, append, entries, numbers, said, told
-from .faults import faults
+from .contract_reading import drafted
+from .faults import DISK_FULL, faults
 from .store import StoreTestCase, look
 
 
@@ -137,7 +139,7 @@ class Plans(StoreTestCase):
         with faults() as store:
             log, shown = await self.start()
             await append(log, shown, said("a", cid="c"), said("a", cid="c"), said("b"), told("x"))
-            await append(log, shown, Draft("alice", 1, ((ROOM, Deleted(1)),)))
+            await append(log, shown, drafted(Deleted(1)))
             await log.read(ROOM, 0, 10)
             await log.look(ROOM, 10)
             for peer in (None, "bob"):
@@ -146,6 +148,7 @@ class Plans(StoreTestCase):
                 await log.count(ROOM, 0, "bob", 10, peer)
             await log.mark("alice", "here", 0)
             await log.marks("alice", 10)
+            self.assertEqual(verify(self.path).faults, [])
         asked = {statement for statement in store.seen if "SELECT" in statement and "?" in statement}
         plans = {}
         for statement in asked:
@@ -178,7 +181,42 @@ class Plans(StoreTestCase):
         self.assertIn("SEARCH entry USING INDEX entry_once (sender=? AND cid=?)", plans[0])
 
 
+class Erasing(StoreTestCase):
+    async def test_no_byte_of_an_erased_text_stays_in_the_file(self) -> None:
+        secrets = [f"a secret {number} " * 50 for number in range(4)]
+        log, shown = await self.start()
+        await append(log, shown, *(said(secret) for secret in secrets[:3]), drafted(Edited(2, secrets[3])))
+        await append(log, shown, said("kept"), drafted(Deleted(2)))
+        await log.close()
+        found = [secret.encode() in self.path.read_bytes() for secret in secrets]
+        self.assertEqual(found, [True, False, True, False])
+
+    async def test_a_deletion_whose_commit_fails_erases_nothing(self) -> None:
+        with faults() as store:
+            log, shown = await self.start()
+            await append(log, shown, said("a"))
+            store.fail("COMMIT", DISK_FULL)
+            with self.assertLogs("gochatsecure.log", "ERROR"):
+                await append(log, shown, drafted(Deleted(1)))
+            store.mend()
+            self.assertEqual([text_of(entry.content) for entry in await log.read(ROOM, 0, 9)], ["a"])
+
+
 class Reading(StoreTestCase):
+    async def test_a_page_is_as_of_one_moment(self) -> None:
+        """What is committed while it is put together is in none of its parts."""
+        with faults() as store:
+            log, shown = await self.start()
+            await append(log, shown, said("a"))
+            before = (await log.look(ROOM, 0)).position
+            with store.hold("SELECT seq, ts") as held:
+                asked = asyncio.create_task(log.page(ROOM, Anchor(), 9))
+                await asyncio.to_thread(held.wait, PATIENCE)
+                await append(log, shown, said("b"), drafted(Edited(1, "c")), drafted(Reacted(1, "x")))
+            page = await asked
+            self.assertEqual((page.position, [entry.seq for entry in page.messages], page.about), (before, [1], []))
+            self.assertEqual([entry.seq for entry in (await log.page(ROOM, Anchor(), 9)).about], [3, 4])
+
     async def test_a_reader_works_while_a_commit_is_under_way(self) -> None:
         with faults() as store:
             log, shown = await self.start()

@@ -257,10 +257,63 @@ class OurOwnFault(CommitTestCase):
             log.append(Draft("alice", 1, ((ROOM, Posted(cast(str, None))),)))
         self.assertEqual(numbers(await append(log, shown, said("a"))), [1])
 
-    async def test_a_text_that_is_no_unicode(self) -> None:
+
+class Marks(CommitTestCase):
+    async def test_marks_go_with_the_drafts_of_their_turn(self) -> None:
         log, shown = await self.start()
-        await self.failing(log, shown, said("half a surrogate pair: \ud83d"))
-        self.assertEqual(numbers(await append(log, shown, said("a"))), [1])
+        marking = asyncio.gather(log.mark("alice", "a", 1), log.mark("bob", "a", 2), log.mark("alice", "b", 3))
+        log.append(said("a"))
+        self.assertEqual(await marking, [1, 2, 3])
+        await shown.first(1)
+        self.assertEqual(self.store.count("COMMIT"), 1)
+
+    async def test_marks_alone_make_a_commit(self) -> None:
+        log, shown = await self.start()
+        self.assertEqual(await log.mark("alice", "a", 1), 1)
+        self.assertEqual((self.store.count("COMMIT"), shown.groups), (1, []))
+
+    async def test_a_mark_is_answered_once_it_is_stored(self) -> None:
+        log, _ = await self.start()
+        with self.store.hold("COMMIT") as held:
+            marking = asyncio.create_task(log.mark("alice", "a", 1))
+            await asyncio.to_thread(held.wait, PATIENCE)
+            self.assertEqual(await log.marks("alice", 9), {})
+            self.assertFalse(marking.done())
+        self.assertEqual(await marking, 1)
+        self.assertEqual(look(self.path, "SELECT reader, place, seq FROM mark"), [("alice", "a", 1)])
+
+    async def test_a_mark_that_could_not_be_stored_is_refused_and_forgotten(self) -> None:
+        log, shown = await self.start()
+        for statement in ("BEGIN", "INSERT INTO mark", "COMMIT"):
+            with self.subTest(statement):
+                self.store.fail(statement, DISK_FULL)
+                log.append(said("a"))
+                with self.assertLogs("gochatsecure.log", "ERROR"), self.assertRaises(Temporary) as caught:
+                    await log.mark("alice", "a", 9)
+                self.assertEqual(caught.exception.code, "store_unavailable")
+                self.store.mend()
+        self.check_unavailable(shown.outcomes)
+        self.assertEqual(await log.marks("alice", 9), {})
+        self.assertEqual(await log.mark("alice", "a", 1), 1)
+
+    async def test_who_no_longer_waits_for_a_mark_does_not_disturb_the_others(self) -> None:
+        log, _ = await self.start()
+        with self.store.hold("COMMIT") as held:
+            marking = [asyncio.create_task(log.mark("alice", "a", seq)) for seq in (1, 2)]
+            await asyncio.to_thread(held.wait, PATIENCE)
+            marking[0].cancel()
+        self.assertEqual(await marking[1], 2)
+        self.assertEqual(await log.marks("alice", 9), {"a": 2})
+
+    async def test_close_stores_the_marks_that_wait(self) -> None:
+        log, _ = await self.start()
+        marking = asyncio.create_task(log.mark("alice", "a", 1))
+        await asyncio.sleep(0)
+        await log.close()
+        self.assertEqual(await marking, 1)
+        log, _ = await self.start()
+        self.assertEqual(await log.marks("alice", 9), {"a": 1})
+        self.assertEqual(await log.mark("alice", "a", 0), 1)
 
 
 class FailingReads(CommitTestCase):
