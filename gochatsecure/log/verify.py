@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from ..chat.chain import SALT, follows, genesis, is_erased
@@ -35,6 +36,8 @@ def verify(path: Path) -> Report:
         raise StoreError(f"{path}: there is no such file", "name the store with -store sqlite:PATH")
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)) as store:
+            # SQLite's own error would quote what is no text.
+            store.text_factory = partial(str, encoding="utf-8", errors="backslashreplace")
             refuse_foreign(store, path)
             if store.execute("PRAGMA user_version").fetchone() != (len(STEPS),):
                 raise StoreError(f"{path}: of an older version, or empty", "start the server on it once")
