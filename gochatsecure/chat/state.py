@@ -219,7 +219,7 @@ class Lobby:
         """The open room of that name, if this identity is in it. Raises Refusal."""
         room = self.rooms.get(name)
         if room is None or identity.name not in room.members:
-            raise Refusal("not_a_member", "you are not in that room; join it first")
+            raise NOT_A_MEMBER
         return room
 
     # What has happened.
@@ -241,5 +241,6 @@ class Lobby:
                 room.topic = text
 
 
+NOT_A_MEMBER = Refusal("not_a_member", "you are not in that room; join it first")
 _NO_MESSAGE = Refusal("no_such_message", "there is no message of that number in this room")
 _DELETED = Refusal("message_deleted", "that message has been deleted")

@@ -9,7 +9,7 @@ from ..chat.errors import Refusal
 from ..chat.events import Found, Marked, Messages, Replayed, UnreadList
 from ..chat.fold import fold
 from ..chat.model import Message, Stream, inbox_stream, room_stream
-from ..chat.state import Lobby
+from ..chat.state import NOT_A_MEMBER, Lobby
 from ..limits import Limits
 from ..log.port import Anchor, Log, Page
 from .fanout import Fanout
@@ -122,7 +122,7 @@ class Archive:
         if room is None:
             return inbox_stream(session.identity.key)
         if room not in session.rooms:
-            raise Refusal("not_a_member", "you are not in that room; join it first")
+            raise NOT_A_MEMBER
         return room_stream(room)
 
 

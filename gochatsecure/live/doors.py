@@ -9,7 +9,7 @@ from ..chat.errors import Refusal
 from ..chat.events import Entered, Joined, Left, Replay
 from ..chat.model import Message, Titled, room_stream
 from ..chat.names import InvalidName, canonical_room
-from ..chat.state import Lobby, Room
+from ..chat.state import NOT_A_MEMBER, Lobby, Room
 from ..limits import Limits
 from ..log.port import Log
 from .fanout import Fanout
@@ -87,7 +87,7 @@ class Doors:
     def leave(self, session: Session, name: str, *, silently: bool = False) -> None:
         """Raises Refusal if the session is not in it. `silently`: everybody is leaving."""
         if name not in session.rooms:
-            raise Refusal("not_a_member", "you are not in that room; join it first")
+            raise NOT_A_MEMBER
         room = self._lobby.rooms[name]
         session.rooms.remove(name)
         if session.room == name:

@@ -32,9 +32,6 @@ class Fanout:
             if not followers:
                 del self._followers[stream]
 
-    def following(self, stream: Stream) -> list[Session]:
-        return [session for sessions in self._followers.get(stream, {}).values() for session in sessions]
-
     def show(self, stream: Stream, events: Sequence[Event]) -> None:
         """To every follower, the same bytes."""
         for wire_format, sessions in list(self._followers.get(stream, {}).items()):
@@ -60,7 +57,3 @@ class Fanout:
         _logger.exception("our bug: an event could not be shown")
         for session in sessions:  # later: to leave is an event, too, and might be the next that cannot be shown
             asyncio.get_running_loop().call_soon(session.link.close, INTERNAL_ERROR, "server error")
-
-    @property
-    def empty(self) -> bool:
-        return not self._followers

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from ..chat.chain import genesis
 from ..chat.model import Entry, Position, Stream
 from .port import REACTIONS, SCAN, Anchor, Opening, Page
-from .rows import COLUMNS, entry_of
+from .rows import COLUMNS, end_of, entry_of
 
 _T = TypeVar("_T")
 _NO_STREAM = -1
@@ -75,14 +75,10 @@ class Reader:
 
     def _position(self, stream: Stream) -> tuple[int, Position]:
         """The stream's number, and where it stands."""
-        found = self._connection.execute("SELECT id, floor, base FROM stream WHERE name = ?", (stream,)).fetchone()
+        found = end_of(self._connection, stream)
         if found is None:
             return _NO_STREAM, Position(self._epoch, 1, 0, genesis(stream, self._epoch))
-        number, floor, base = found
-        newest = self._connection.execute(
-            "SELECT seq, head FROM entry WHERE stream = ? ORDER BY seq DESC LIMIT 1", (number,)
-        ).fetchone()
-        last, head = newest or (floor - 1, base)
+        number, floor, last, head = found
         return number, Position(self._epoch, floor, last, head)
 
     def _older(

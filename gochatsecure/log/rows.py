@@ -34,6 +34,18 @@ def entry_of(
     return Entry(stream, seq, ts, sender, cid, content, head, seal)
 
 
+def end_of(connection: sqlite3.Connection, stream: Stream) -> tuple[int, int, int, bytes] | None:
+    """The stream's number, its floor, its last seq and its head; None for one that nobody wrote to."""
+    found = connection.execute("SELECT id, floor, base FROM stream WHERE name = ?", (stream,)).fetchone()
+    if found is None:
+        return None
+    number, floor, base = found
+    newest = connection.execute(
+        "SELECT seq, head FROM entry WHERE stream = ? ORDER BY seq DESC LIMIT 1", (number,)
+    ).fetchone()
+    return number, floor, *(newest or (floor - 1, base))
+
+
 def connect(path: Path, *, durable: bool) -> sqlite3.Connection:
     """Raises sqlite3.Error; StoreError for what is not ours. Used by one thread at a time, whichever that is."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)

@@ -12,7 +12,7 @@ from ..chat.chain import SALT, advance, erased, genesis
 from ..chat.model import Deleted, Draft, Entry, Stream, text_of
 from .migrations import migrate
 from .port import CID_REUSED, Committed, Failed, Outcome, is_repeat, unavailable
-from .rows import COLUMNS, INSERT, Row, encode, entry_of, row_of
+from .rows import COLUMNS, INSERT, Row, encode, end_of, entry_of, row_of
 
 _logger = logging.getLogger("gochatsecure.log")
 _STREAMS_KNOWN = 10_000  # ends kept in memory; the rest are looked up again
@@ -148,19 +148,14 @@ class Writer:
         return salt
 
     def _look_up(self, stream: Stream) -> _End:
-        found = self._connection.execute("SELECT id, floor, base FROM stream WHERE name = ?", (stream,)).fetchone()
-        if found is None:
-            base = genesis(stream, self._epoch)
-            inserted = self._connection.execute(
-                "INSERT INTO stream (name, floor, base) VALUES (?, 1, ?)", (stream, base)
-            )
-            assert inserted.lastrowid is not None
-            return _End(inserted.lastrowid, 0, base)
-        number, floor, base = found
-        newest = self._connection.execute(
-            "SELECT seq, head FROM entry WHERE stream = ? ORDER BY seq DESC LIMIT 1", (number,)
-        ).fetchone()
-        return _End(number, *(newest or (floor - 1, base)))
+        found = end_of(self._connection, stream)
+        if found is not None:
+            number, _, last, head = found
+            return _End(number, last, head)
+        base = genesis(stream, self._epoch)
+        inserted = self._connection.execute("INSERT INTO stream (name, floor, base) VALUES (?, 1, ?)", (stream, base))
+        assert inserted.lastrowid is not None
+        return _End(inserted.lastrowid, 0, base)
 
     def _first(self, draft: Draft) -> Entry | None:
         """The entry that this draft's cid has made before."""
