@@ -5,7 +5,7 @@ VENV ?= .venv
 RUN = $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test cert lint format types coverage check dist clean
+.PHONY: help run test cert lint format types coverage pages check dist clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ coverage: $(VENV)/dev-ready ## which lines the tests run
 	@$(VENV)/bin/coverage erase
 	@$(VENV)/bin/coverage run -m unittest
 	@$(VENV)/bin/coverage combine -q && $(VENV)/bin/coverage report
+
+pages: $(VENV)/ready ## the parts of the docs that are made from the code
+	@$(RUN) -m tools.pages
 
 check: lint types test ## what has to pass before a commit
 

@@ -20,7 +20,7 @@ from .errors import OperatorError, SettingsError
 from .journal import Happening, JSONFormatter, TextFormatter
 from .log.verify import verify
 from .server import ChatServer
-from .settings import Settings, flag_of, gather
+from .settings import Settings, default_of, flag_of, gather
 from .version import __version__
 
 _RESERVE = 64  # file descriptors for the store, the listening sockets, and connections on their way out
@@ -102,10 +102,9 @@ def help_text() -> str:
     ]
     for item in fields(Settings):
         if item.name != "limits":
-            value, default = item.metadata["value"], item.default
+            value = item.metadata["value"]
             lines.append(f"  -{flag_of(item.name)} {'|'.join(value) if isinstance(value, tuple) else value}")
-            shown = f"{default:g}" if isinstance(default, float) else default or "our own address"
-            lines.append(f"        {item.metadata['help']} (default {shown})")
+            lines.append(f"        {item.metadata['help']} (default {default_of(item)})")
     lines += [
         "  -config FILE",
         "        TOML file of settings by these names, and of [limits]; or GOCHATSECURE_CONFIG (default none)",

@@ -80,6 +80,11 @@ def flag_of(name: str) -> str:
     return name.replace("_", "-")
 
 
+def default_of(item: dataclasses.Field[Any]) -> str:
+    """A setting's default, as people are told it."""
+    return f"{item.default:g}" if isinstance(item.default, float) else str(item.default or "our own address")
+
+
 def gather(flags: Mapping[str, str], environment: Mapping[str, str], config: Path | None) -> Settings:
     """Settings from texts: a flag beats the environment, that beats the TOML file, that the default.
 

@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..chat.model import ANY_ROOM, Identity
+from ..chat.model import ANY_ROOM, Identity, Role
 from ..chat.names import InvalidName, canonical_user
 from ..errors import KeyFileError
 from ..private import own_folder, refuse_shared
@@ -22,8 +22,7 @@ from .jwt import MIN_SECRET, Key, TokenError, encode, verify
 _WELL_KNOWN = ("supersecretkey", "your-256-bit-secret", "changeme", "secret", "password", "example")
 _LEEWAY = 5.0  # seconds by which a fronting site's clock may be ahead or behind
 _ISSUER = "gochatsecure"
-_GUEST = "guest"
-_ROLES = (None, _GUEST, "member", "moderator", "owner")
+_ROLES = {str(role): role for role in Role}
 
 
 class KeyRing:
@@ -80,8 +79,8 @@ class KeyRing:
             "jti": jti,
             "sid": identity.sid,
         }
-        if identity.guest:
-            claims["role"] = _GUEST
+        if identity.role is not Role.MEMBER:
+            claims["role"] = str(identity.role)
         if identity.rooms != ANY_ROOM:
             claims["rooms"] = list(identity.rooms)
         return encode(claims, self._keys[-1])
@@ -95,10 +94,11 @@ class KeyRing:
         rooms = claims.get("rooms", list(ANY_ROOM))
         if len(names) != 1 or not isinstance(sid, str) or "~" in sid or len(sid) > 64 or not isinstance(expires, int):
             raise TokenError("token_malformed", "the token must name one user, as sub or username")
-        if claims.get("role") not in _ROLES:
+        claimed = claims.get("role", str(Role.MEMBER))
+        role = _ROLES.get(claimed) if isinstance(claimed, str) else None
+        if role is None:
             raise TokenError("token_malformed", "the token's role is none; leave it out, or say guest")
-        guest = claims.get("role") == _GUEST
-        if guest and not sid:
+        if role is Role.GUEST and not sid:
             raise TokenError("token_malformed", "a guest's token must have a sid, which makes it one guest's")
         if not isinstance(rooms, list):
             raise TokenError("token_malformed", "the token's rooms must be a list of patterns")
@@ -109,7 +109,7 @@ class KeyRing:
                 raise InvalidName
         except InvalidName:
             raise TokenError("token_malformed", "the token's user name is not one in canonical form") from None
-        return Identity(name, sid, guest, expires + _LEEWAY, tuple(rooms), claims.get("iss") == _ISSUER)
+        return Identity(name, sid, role, expires + _LEEWAY, tuple(rooms), claims.get("iss") == _ISSUER)
 
 
 def _parse_key(line: str) -> Key:

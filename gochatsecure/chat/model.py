@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import NamedTuple, NewType
@@ -30,21 +31,38 @@ def inbox_stream(key: str) -> Stream:
 ANY_ROOM = ("*",)
 
 
+class Role(IntEnum):
+    """What somebody is to a room: each may do all that those below it may."""
+
+    GUEST = 0
+    MEMBER = 1
+    MODERATOR = 2
+    OWNER = 3
+
+    def __str__(self) -> str:
+        """As a token and the JSON protocol call it."""
+        return self.name.lower()
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Who the server believes somebody is, and until when (`expires`, Unix seconds).
 
     A guest's name is its own only for one sign-in, `sid`; whoever takes the name later is somebody else.
-    `rooms` are the patterns of the rooms it may enter, as `team-*`. `ours`: this server itself signed it in, and may
-    renew its token.
+    `role` is what it is in every room, if not more in this one. `rooms` are the patterns of the rooms it may enter, as
+    `team-*`. `ours`: this server itself signed it in, and may renew its token.
     """
 
     name: str
     sid: str
-    guest: bool = False
+    role: Role = Role.MEMBER
     expires: float = math.inf
     rooms: tuple[str, ...] = ANY_ROOM
     ours: bool = False
+
+    @property
+    def guest(self) -> bool:
+        return self.role is Role.GUEST
 
     @property
     def key(self) -> str:

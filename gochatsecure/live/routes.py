@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ..auth.jwt import TokenError
 from ..auth.rates import Rates, Sampled, address_key
 from ..auth.tokens import KeyRing
-from ..chat.model import Identity
+from ..chat.model import Identity, Role
 from ..chat.names import InvalidName, canonical_room, canonical_user
 from ..journal import Happening
 from ..limits import Limits
@@ -154,7 +154,7 @@ class Routes:
         if not self._hub.is_free(name, bearer):
             raise HTTPError(409, "name_in_use", "somebody else has this name now; choose another, or show its token")
         _logger.info(Happening("sign_in", username=name, address=address))
-        return self._token(bearer or Identity(name, self._make_id(), guest=True))
+        return self._token(bearer or Identity(name, self._make_id(), role=Role.GUEST))
 
     def _refresh(self, request: Request, address: str) -> Response:
         self._limit(self._sign_ins, address)

@@ -8,7 +8,7 @@ import unittest
 from gochatsecure import KeyFileError
 from gochatsecure.auth.jwt import Key, TokenError, encode
 from gochatsecure.auth.tokens import KeyRing, make_id
-from gochatsecure.chat.model import Identity
+from gochatsecure.chat.model import Identity, Role
 from tests.support import temporary_folder
 
 OLD, NEW, OTHER = (Key(kid, (kid * 40).encode()) for kid in ("old", "new", "other"))
@@ -24,14 +24,14 @@ class Identifying(unittest.TestCase):
         self.assertEqual(caught.exception.code, code)
 
     def test_an_issued_token_brings_the_identity_back(self) -> None:
-        for identity in (Identity("alice", "s1", guest=True), Identity("bob", "s2", rooms=("team-*", "help"))):
+        for identity in (Identity("alice", "s1", role=Role.GUEST), Identity("bob", "s2", rooms=("team-*", "help"))):
             token = self.ring.issue(identity, jti="j", now=NOW, life=100)
             back = self.ring.identify(token, NOW + 99)
             self.assertEqual((back.name, back.sid, back.guest, back.rooms, back.key),
                              (identity.name, identity.sid, identity.guest, identity.rooms, identity.key))  # fmt: skip
 
     def test_the_session_of_a_token_ends_when_the_token_does(self) -> None:
-        token = self.ring.issue(Identity("alice", "s", guest=True), jti="j", now=NOW, life=100)
+        token = self.ring.issue(Identity("alice", "s", role=Role.GUEST), jti="j", now=NOW, life=100)
         self.assertLessEqual(self.ring.identify(token, NOW).expires, NOW + 100 + 30)
         self.assertRefused("token_expired", token, NOW + 131)
 
@@ -71,8 +71,8 @@ class Identifying(unittest.TestCase):
         self.assertRefused("token_malformed", encode({"sub": "a", "rooms": "*", "exp": NOW + 60}, NEW))
 
     def test_a_guest_never_has_the_key_of_who_owns_the_name(self) -> None:
-        self.assertNotEqual(Identity("alice", "", guest=True).key, Identity("alice", "").key)
-        self.assertNotEqual(Identity("alice", "1", guest=True).key, Identity("alice", "2", guest=True).key)
+        self.assertNotEqual(Identity("alice", "", role=Role.GUEST).key, Identity("alice", "").key)
+        self.assertNotEqual(Identity("alice", "1", role=Role.GUEST).key, Identity("alice", "2", role=Role.GUEST).key)
 
     def test_ids_do_not_repeat(self) -> None:
         self.assertEqual(len({make_id() for _ in range(1000)}), 1000)

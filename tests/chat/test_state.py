@@ -17,6 +17,7 @@ from gochatsecure.chat.model import (
     Position,
     Posted,
     Reacted,
+    Role,
     Stream,
     Titled,
     Told,
@@ -28,8 +29,8 @@ from gochatsecure.chat.model import (
 )
 from gochatsecure.chat.state import Lobby, Room
 
-ALICE = Identity("alice", "s1", guest=True)
-BOB = Identity("bob", "s2", guest=True)
+ALICE = Identity("alice", "s1", role=Role.GUEST)
+BOB = Identity("bob", "s2", role=Role.GUEST)
 CAROL = Identity("carol", "s3")
 NOW = 1_700_000_000_000
 START = Position("e1", 1, 0, bytes(32))
@@ -100,7 +101,7 @@ class Telling(StateTestCase):
     def test_the_next_guest_of_the_name_has_another_inbox(self) -> None:
         """Or whoever takes a guest's name would read what was said to the one before."""
         self.lobby.depart(BOB)
-        self.lobby.arrive(Identity("bob", "s9", guest=True))
+        self.lobby.arrive(Identity("bob", "s9", role=Role.GUEST))
         draft = self.lobby.decide(ALICE, Tell("bob", "psst"), NOW)
         self.assertNotEqual(draft.parts[1][0], inbox_stream(BOB.key))
 
@@ -245,7 +246,7 @@ class Amending(Applying):
         self.assertEqual(self.refused(ALICE, Delete("general", 1), other), "not_yours")
 
     def test_the_next_guest_of_a_name_may_not_change_what_the_one_before_has_said(self) -> None:
-        before = self.apply(Posted("mine"), Identity("alice", "s0", guest=True))
+        before = self.apply(Posted("mine"), Identity("alice", "s0", role=Role.GUEST))
         self.assertEqual(self.refused(ALICE, Delete("general", 1), before), "not_yours")
 
     def test_anybody_in_the_room_reacts(self) -> None:

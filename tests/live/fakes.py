@@ -16,6 +16,7 @@ from gochatsecure.chat.model import (
     Identity,
     Position,
     Posted,
+    Role,
     Stream,
     Titled,
     Told,
@@ -228,7 +229,11 @@ class World:
         self, name: str, sid: str | None = None, *, guest: bool = True, address: str = "", **fields: Any
     ) -> Person:
         """Somebody who has not connected yet. Persons of one `sid` are one identity."""
-        return Person(self, Identity(name, sid or f"sid-of-{name}", guest, **fields), address=address)
+        return Person(
+            self,
+            Identity(name, sid or f"sid-of-{name}", Role.GUEST if guest else Role.MEMBER, **fields),
+            address=address,
+        )
 
     def arrive(self, name: str, sid: str | None = None, *, guest: bool = True, **fields: Any) -> Person:
         """Connected, but in no room."""

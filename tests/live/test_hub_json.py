@@ -8,7 +8,7 @@ import unittest
 from typing import Any
 
 from gochatsecure.chat.chain import base64url, genesis
-from gochatsecure.chat.model import Identity, room_stream
+from gochatsecure.chat.model import Identity, Role, room_stream
 from gochatsecure.wire.json_v1 import JSON
 from tests.live.fakes import EPOCH, Person, World, turns
 
@@ -55,7 +55,7 @@ class JSONTestCase(unittest.IsolatedAsyncioTestCase):
 
     async def begin(self, name: str, sid: str | None = None, *, guest: bool = True, **fields: Any) -> Program:
         """Connected and welcome."""
-        identity = Identity(name, sid or f"sid-of-{name}", guest, **fields)
+        identity = Identity(name, sid or f"sid-of-{name}", Role.GUEST if guest else Role.MEMBER, **fields)
         program = Program(self.world, identity, JSON)
         self.world.hub.connect(program.session)
         await self.world.hub.begin(program.session, "default")
@@ -96,7 +96,7 @@ class Beginning(JSONTestCase):
     async def test_what_comes_into_the_inbox_meanwhile_is_shown_after_it_and_once(self) -> None:
         bob = await self.begin("bob")
         self.world.log.readable.clear()
-        alice = Program(self.world, Identity("alice", "s1", True), JSON)
+        alice = Program(self.world, Identity("alice", "s1", Role.GUEST), JSON)
         self.world.hub.connect(alice.session)
         beginning = asyncio.create_task(self.world.hub.begin(alice.session, ""))
         await turns()
@@ -116,7 +116,7 @@ class Beginning(JSONTestCase):
 
     async def test_who_leaves_before_its_welcome_leaves_nothing_behind(self) -> None:
         self.world.log.readable.clear()
-        alice = Program(self.world, Identity("alice", "s1", True), JSON)
+        alice = Program(self.world, Identity("alice", "s1", Role.GUEST), JSON)
         self.world.hub.connect(alice.session)
         beginning = asyncio.create_task(self.world.hub.begin(alice.session, ""))
         await turns()
@@ -453,8 +453,8 @@ class Refreshing(JSONTestCase):
     async def test_a_newer_token_of_the_same_identity_prolongs_the_session(self) -> None:
         alice = await self.enter("alice", expires=self.world.clock.now + 10)
         later = self.world.clock.now + 100
-        self.world.identities["good"] = Identity("alice", "sid-of-alice", True, later)
-        self.world.identities["bob's"] = Identity("bob", "sid-of-bob", True, later)
+        self.world.identities["good"] = Identity("alice", "sid-of-alice", Role.GUEST, later)
+        self.world.identities["bob's"] = Identity("bob", "sid-of-bob", Role.GUEST, later)
         self.assertEqual(await alice.asks("refresh", token="good"), {"expires_in": 100})
         self.assertEqual(self.world.hub.seconds_left(alice.session), 100)
         self.assertEqual(await alice.asks("refresh", token="bob's"), "token_refused")
@@ -462,6 +462,6 @@ class Refreshing(JSONTestCase):
 
     async def test_rooms_that_the_new_token_does_not_open_are_left(self) -> None:
         alice = await self.enter("alice")
-        self.world.identities["less"] = Identity("alice", "sid-of-alice", True, rooms=("other",))
+        self.world.identities["less"] = Identity("alice", "sid-of-alice", Role.GUEST, rooms=("other",))
         await alice.asks("refresh", token="less")
         self.assertEqual(alice.session.rooms, set())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unittest
 
-from gochatsecure.chat.model import Identity
+from gochatsecure.chat.model import Identity, Role
 from tests.live.fakes import Person, World, turns
 
 CYRILLIC_ALICE = "\u0430\u04cf\u0456\u0441\u0435"  # аӏісе: looks like alice, all of it Cyrillic
@@ -13,8 +13,8 @@ CYRILLIC_ALICE = "\u0430\u04cf\u0456\u0441\u0435"  # аӏісе: looks like alic
 class AGuestName(unittest.IsolatedAsyncioTestCase):
     def setUp(self) -> None:
         self.world = World(guest_grace_s=60)
-        self.alice = Identity("alice", "hers", guest=True)
-        self.another = Identity("alice", "not hers", guest=True)
+        self.alice = Identity("alice", "hers", role=Role.GUEST)
+        self.another = Identity("alice", "not hers", role=Role.GUEST)
 
     def free(self, identity: Identity | None, name: str = "alice") -> bool:
         return self.world.hub.is_free(name, identity)
@@ -32,7 +32,7 @@ class AGuestName(unittest.IsolatedAsyncioTestCase):
     async def test_is_held_against_names_that_look_like_it(self) -> None:
         self.world.arrive("alice", "hers")
         self.assertFalse(self.free(None, CYRILLIC_ALICE))
-        self.assertFalse(self.free(Identity(CYRILLIC_ALICE, "not hers", guest=True), CYRILLIC_ALICE))
+        self.assertFalse(self.free(Identity(CYRILLIC_ALICE, "not hers", role=Role.GUEST), CYRILLIC_ALICE))
         self.assertTrue(self.free(None, "alicia"))
 
     async def test_is_kept_for_its_sign_in_during_the_grace(self) -> None:
@@ -92,7 +92,7 @@ class AnOwnersName(unittest.IsolatedAsyncioTestCase):
 
     async def test_no_guest_may_use_it_meanwhile(self) -> None:
         await self.world.enter("alice", guest=False)
-        for identity in (None, Identity("alice", "guest", guest=True)):
+        for identity in (None, Identity("alice", "guest", role=Role.GUEST)):
             self.assertFalse(self.world.hub.is_free("alice", identity))
 
     async def test_its_own_further_sessions_are_welcome(self) -> None:
