@@ -42,6 +42,7 @@ class Limits:
     replay_page: int = 500  # entries in one answer to a join that resumes; Centrifugo recovers 300 at once
     search_pages: int = 10  # history pages looked through for one answer to a search
     rooms_per_session: int = 100  # IRC networks allow 50 to 200 channels
+    room_rules: int = 1000  # people that a room bans, and that it mutes, invites, or gives a role; IRC lists 60 to 100
     typing_s: float = 2.0  # between two signs that one is typing; clients show one for some 5 s
     backlog: int = 64 * 1024  # characters of the messages in one answer; a quarter of an outbox once written out
     refusals: int = 100  # commands refused in a row, for whatever reason, before a session is closed

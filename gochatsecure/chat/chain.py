@@ -17,7 +17,7 @@ from base64 import urlsafe_b64encode
 from hashlib import sha256
 from typing import Any
 
-from .model import KIND_OF, Content, Entry, Stream, Told, name_of, text_of
+from .model import KIND_OF, Content, Entry, Stream, name_of, shown, text_of
 
 SALT = 16  # bytes
 _TAG = "gochatsecure.v1"
@@ -37,11 +37,9 @@ def commitment(salt: bytes, text: str) -> bytes:
 
 def advance(head: bytes, seq: int, ts: int, sender: str, cid: str | None, content: Content, seal: bytes) -> bytes:
     """The head after this entry; `head` is the one before it. `seal`: as in `Entry`, b"" for a kind without a text."""
-    fields: Any = content
+    fields: Any = shown(content)
     if (text := text_of(content)) is not None:
         fields = fields._replace(text=base64url(seal if len(seal) > SALT else commitment(seal, text)))
-    if isinstance(content, Told):
-        fields = fields._replace(to=name_of(content.to))
     canonical = _encode([seq, ts, name_of(sender), cid, KIND_OF[type(content)], *fields])
     return sha256(head + canonical.encode()).digest()
 

@@ -59,6 +59,78 @@ class SetTopic(NamedTuple):
     cid: str | None = None
 
 
+class Rank(NamedTuple):
+    """Give `name` a role in the room; or be its owner, if nobody is and nothing has been said there yet."""
+
+    room: str
+    name: str
+    role: str
+    cid: str | None = None
+
+
+class Invite(NamedTuple):
+    room: str
+    name: str
+    cid: str | None = None
+
+
+class Kick(NamedTuple):
+    room: str
+    name: str
+    reason: str = ""
+    cid: str | None = None
+
+
+class Ban(NamedTuple):
+    """For so many `seconds`, or for good."""
+
+    room: str
+    name: str
+    seconds: int | None = None
+    reason: str = ""
+    cid: str | None = None
+
+
+class Unban(NamedTuple):
+    room: str
+    name: str
+    cid: str | None = None
+
+
+class Mute(NamedTuple):
+    """For so many `seconds`, or for good."""
+
+    room: str
+    name: str
+    seconds: int | None = None
+    reason: str = ""
+    cid: str | None = None
+
+
+class Unmute(NamedTuple):
+    room: str
+    name: str
+    cid: str | None = None
+
+
+class Slow(NamedTuple):
+    room: str
+    seconds: int
+    cid: str | None = None
+
+
+class Open(NamedTuple):
+    room: str
+    visibility: str
+    cid: str | None = None
+
+
+class Bans(NamedTuple):
+    """Who is banned from the room, and who is muted in it?"""
+
+    room: str
+
+
 class Join(NamedTuple):
     """Enter a room; with `after`, be told first what has happened since then."""
 
@@ -153,7 +225,13 @@ class Quit(NamedTuple):
 Amend = Edit | Delete | React
 """Concerns an earlier message of the room."""
 
-Append = Say | Tell | SetTopic | Amend
+Judge = Rank | Invite | Kick | Ban | Unban | Mute | Unmute
+"""Is about somebody, called `name`."""
+
+Govern = SetTopic | Slow | Open | Judge
+"""Makes a rule of the room."""
+
+Append = Say | Tell | Amend | Govern
 """Has to be stored."""
 
 Command = (
@@ -164,6 +242,7 @@ Command = (
     | History
     | Search
     | Who
+    | Bans
     | Rooms
     | Find
     | Type

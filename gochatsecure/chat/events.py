@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from .errors import Refusal
-from .model import Entry, Message, Position
+from .model import Entry, Message, Position, Role
 
 
 class Welcome(NamedTuple):
@@ -53,12 +53,28 @@ class Draining(NamedTuple):
     reconnect_after_ms: int
 
 
+class Member(NamedTuple):
+    """Somebody in a room, in so many `sessions`."""
+
+    name: str
+    sessions: int
+    role: Role
+
+
 class Members(NamedTuple):
-    """Answer to `Who`: the first `names` of `total`, sorted, each with the number of its sessions in the room."""
+    """Answer to `Who`: the first of `total`, by name."""
 
     room: str
-    names: Sequence[tuple[str, int]]
+    members: Sequence[Member]
     total: int
+
+
+class BanList(NamedTuple):
+    """Answer to `Bans`: by name, until when (milliseconds since 1970; None: for good) and why."""
+
+    room: str
+    banned: Mapping[str, tuple[int | None, str]]
+    muted: Mapping[str, tuple[int | None, str]]
 
 
 class RoomList(NamedTuple):
@@ -99,13 +115,17 @@ class Replay(NamedTuple):
 class Entered(NamedTuple):
     """Answer to `Join`: one is in the room, unless there is `more` to be replayed first.
 
-    `name` is one's own; `recent` are the room's last messages, for who does not keep a cursor."""
+    `name` and `role` are one's own; `slow`: seconds between two messages of one; `recent` are the room's last messages,
+    for who does not keep a cursor."""
 
     room: str
     name: str
+    role: Role
     replay: Replay
     members: Members
     topic: str
+    visibility: str
+    slow: int
     recent: Sequence[Message]
 
 
@@ -173,6 +193,7 @@ Event = (
     | Marked
     | Draining
     | Members
+    | BanList
     | RoomList
     | Presence
     | Acked

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from fnmatch import fnmatchcase
 from types import MappingProxyType
-from typing import NamedTuple, NewType
+from typing import Any, NamedTuple, NewType, get_args
 
 Stream = NewType("Stream", str)
 """The name of one log: `room/NAME`, or `inbox/KEY` for what is said to one identity alone."""
@@ -144,15 +144,86 @@ class Told(NamedTuple):
     text: str
 
 
-Content = Posted | Edited | Deleted | Reacted | Titled | Told
+class Ranked(NamedTuple):
+    """`whom`, a key, is this to the room from now on."""
+
+    whom: str
+    role: str
+
+
+class Invited(NamedTuple):
+    """`whom` may enter the room `into`: kept in the room's log, and in the inbox of who is invited."""
+
+    whom: str
+    into: str
+
+
+class Kicked(NamedTuple):
+    """`whom` was taken out of the room; into a private one it may not come back."""
+
+    whom: str
+    reason: str
+
+
+class Banned(NamedTuple):
+    """Nobody of the name of `whom` may be in the room, until then (milliseconds since 1970) or for good."""
+
+    whom: str
+    until: int | None
+    reason: str
+
+
+class Unbanned(NamedTuple):
+    whom: str
+
+
+class Muted(NamedTuple):
+    """Nobody of the name of `whom` may say anything in the room, until then or for good."""
+
+    whom: str
+    until: int | None
+    reason: str
+
+
+class Unmuted(NamedTuple):
+    whom: str
+
+
+class Slowed(NamedTuple):
+    """Each member may say one thing in so many seconds; 0: as much as the server lets it."""
+
+    seconds: int
+
+
+class Opened(NamedTuple):
+    """Who may find and enter the room: `public`, `unlisted` or `private`."""
+
+    visibility: str
+
+
+Rule = Titled | Ranked | Invited | Kicked | Banned | Unbanned | Muted | Unmuted | Slowed | Opened
+"""How a room stands is what the last of each kind, and about each person, has said."""
+
+Content = Posted | Edited | Deleted | Reacted | Told | Rule
+
+RULES: frozenset[type] = frozenset(get_args(Rule))
 
 KINDS: dict[str, type[Content]] = {
     "message": Posted,
     "edited": Edited,
     "deleted": Deleted,
     "reacted": Reacted,
-    "topic": Titled,
     "private": Told,
+    "topic": Titled,
+    "role": Ranked,
+    "invited": Invited,
+    "kicked": Kicked,
+    "banned": Banned,
+    "unbanned": Unbanned,
+    "muted": Muted,
+    "unmuted": Unmuted,
+    "slow": Slowed,
+    "visibility": Opened,
 }
 """What each kind of entry is called: in the store, in the chain, and as an event of the JSON protocol."""
 
@@ -162,6 +233,28 @@ KIND_OF: dict[type[Content], str] = {kind: name for name, kind in KINDS.items()}
 def text_of(content: Content) -> str | None:
     """The words in it, which can be erased; None for a kind that has none."""
     return getattr(content, "text", None)
+
+
+def person_of(content: Content) -> str | None:
+    """The key of whom it is said to, or of whom it speaks."""
+    return content.to if isinstance(content, Told) else getattr(content, "whom", None)
+
+
+def shown(content: Content) -> Content:
+    """As anybody may see it: with people's names where their keys are kept."""
+    person = person_of(content)
+    if person is None or "~" not in person:
+        return content
+    hidden: Any = content
+    return hidden._replace(**{"to" if isinstance(content, Told) else "whom": name_of(person)})  # type: ignore[no-any-return]
+
+
+def slot_of(stream: Stream, content: Content) -> tuple[str, str] | None:
+    """Which rule of a room it is: its kind, and about whom, "" for the room itself. The last one of each counts; None
+    for what is no rule."""
+    if type(content) not in RULES or not room_of_stream(stream):
+        return None
+    return KIND_OF[type(content)], person_of(content) or ""
 
 
 def target_of(content: Content) -> int | None:

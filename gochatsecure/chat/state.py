@@ -2,53 +2,114 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from heapq import nsmallest
 
 from .chain import erased, is_erased
-from .commands import Append, Command, Delete, Edit, Find, Help, React, Rooms, Say, SetTopic, Tell, Who
-from .errors import Refusal
-from .events import Event, HelpText, Members, Presence, RoomList
+from .commands import (
+    Append,
+    Bans,
+    Command,
+    Delete,
+    Edit,
+    Find,
+    Help,
+    Invite,
+    Judge,
+    Kick,
+    Rank,
+    React,
+    Rooms,
+    Say,
+    SetTopic,
+    Tell,
+    Who,
+)
+from .content import content_of
+from .errors import Refusal, Temporary
+from .events import BanList, Event, HelpText, Member, Members, Presence, RoomList
 from .fold import fold
 from .model import (
-    Content,
+    RULES,
+    Banned,
     Deleted,
     Draft,
     Edited,
     Entry,
     Identity,
+    Invited,
+    Kicked,
     Message,
     Position,
     Posted,
-    Reacted,
-    Stream,
-    Titled,
-    Told,
+    Role,
     inbox_stream,
+    name_of,
     room_of_stream,
     room_stream,
     target_of,
 )
 from .names import skeleton
+from .standing import Standing
 
 
 class Room:
-    """One open room: its members, by name, with the number of their sessions; and the end of its log."""
+    """One open room: its members, by name, with the number of their sessions; how it stands; the end of its log."""
 
-    __slots__ = ("deleting", "deletions", "members", "name", "pending", "position", "stream", "tail", "topic")
+    __slots__ = (
+        "deleting",
+        "deletions",
+        "judged",
+        "members",
+        "name",
+        "pending",
+        "position",
+        "said",
+        "standing",
+        "stream",
+        "tail",
+    )
 
-    def __init__(self, name: str, position: Position, tail: Iterable[Entry], kept: int, topic: str = "") -> None:
-        """`tail` is the end of the room's log, oldest first; the newest `kept` entries (at least 1) stay at hand."""
+    def __init__(
+        self, name: str, position: Position, tail: Iterable[Entry], kept: int, rules: Iterable[Entry] = ()
+    ) -> None:
+        """`tail` is the end of the room's log, oldest first; the newest `kept` entries (at least 1) stay at hand.
+
+        `rules`: as Standing takes them."""
         self.name = name
         self.stream = room_stream(name)
         self.members: dict[str, int] = {}
         self.position = position
         self.tail = deque(tail, maxlen=kept)
-        self.topic = topic
+        self.standing = Standing(rules)
         self.pending = 0  # drafts that are on their way into the log
         self.deleting: set[int] = set()  # the messages that some of those drafts delete
+        self.judged: Counter[str] = Counter()  # the names that some of those drafts decide about
         self.deletions = 0  # how many have been committed
+        self.said: dict[str, int] = {}  # in slow mode: when each (a key) said something, as far as it matters still
+
+    def begin(self, identity: Identity, command: Append, now_ms: int) -> None:
+        """A draft that this command has made is on its way."""
+        self.pending += 1
+        if isinstance(command, Delete):
+            self.deleting.add(command.seq)
+        elif isinstance(command, Judge):
+            self.judged[command.name] += 1
+        elif isinstance(command, Say) and self.standing.seconds:
+            since = now_ms - 1000 * self.standing.seconds
+            self.said = {key: said for key, said in self.said.items() if said > since}
+            self.said[identity.key] = now_ms
+
+    def settle(self, command: Append) -> None:
+        """It is not any more."""
+        self.pending -= 1
+        if isinstance(command, Delete):
+            self.deleting.discard(command.seq)
+        elif isinstance(command, Judge):
+            self.judged[command.name] -= 1
+            if not self.judged[command.name]:
+                del self.judged[command.name]
 
     def recent(self, limit: int) -> list[Message]:
         """The last messages as they are now, at most `limit`, oldest first, as far as they are at hand."""
@@ -82,13 +143,15 @@ class Room:
 class Lobby:
     """All that is known of the present moment. Its rooms' past is in the log."""
 
-    def __init__(self, *, max_text: int, names_listed: int) -> None:
-        """`max_text`: bytes of one message in UTF-8. `names_listed`: names in one answer."""
+    def __init__(self, *, max_text: int, names_listed: int, room_rules: int) -> None:
+        """`max_text`: bytes of one message in UTF-8. `names_listed`: names in one answer. `room_rules`: people that one
+        kind of rule of a room may be about."""
         self.rooms: dict[str, Room] = {}
         self._present: dict[str, tuple[Identity, int]] = {}  # by name: who holds it, in how many sessions
         self._looks: dict[str, set[str]] = {}  # by skeleton: the names present that look alike
         self._max_text = max_text
         self._names_listed = names_listed
+        self._room_rules = room_rules
 
     # Presence: it takes no place in any log.
 
@@ -107,6 +170,10 @@ class Lobby:
         """One more session of this identity. Nobody else may hold its name."""
         self._present[identity.name] = (identity, self.sessions_of(identity.name) + 1)
         self._looks.setdefault(skeleton(identity.name), set()).add(identity.name)
+
+    def renew(self, identity: Identity) -> None:
+        """The same one, under a newer token."""
+        self._present[identity.name] = (identity, self.sessions_of(identity.name))
 
     def depart(self, identity: Identity) -> bool:
         """One session of this identity less; True if it was the last."""
@@ -140,44 +207,76 @@ class Lobby:
     def decide(self, identity: Identity, command: Append, now_ms: int, about: Entry | Identity | None = None) -> Draft:
         """What `command` appends to the log. Raises Refusal where it must not.
 
-        `about`: for an Amend, the entry that it concerns, if there is one; for a Tell, who it is for, if that is known.
+        `about`: for an Amend, the entry that it concerns, if there is one; for a Tell or an Invite, who it is for, if
+        that is known.
         """
-        parts: tuple[tuple[Stream, Content], ...]
         if isinstance(command, Tell):
             self._check_text(command.text)
-            to = about or self.holder(command.to)
-            if not isinstance(to, Identity):
-                raise Refusal("not_connected", "nobody of that name is connected; nothing was sent")
-            told = Told(to.key, command.text)
-            parts = ((inbox_stream(identity.key), told),)
-            if to.key != identity.key:
-                parts += ((inbox_stream(to.key), told),)
+            to = self._person(command.to, about)
+            told = content_of(command, to.key, now_ms)
+            inboxes = dict.fromkeys((inbox_stream(identity.key), inbox_stream(to.key)))  # once, to oneself
+            return Draft(identity.key, now_ms, tuple((inbox, told) for inbox in inboxes), command.cid)
+        room = self.room_of(identity, command.room)
+        if identity.name in room.judged or (isinstance(command, Rank) and room.judged):
+            raise JUDGED
+        room.standing.check_right(identity, command, untouched=not room.position.last and not room.pending)
+        if isinstance(command, Say | Edit | React | SetTopic):
+            room.standing.check_voice(identity, now_ms)
+        whom = self._whom(identity, room, command, about)
+        if isinstance(command, Say | Edit | Delete | React):
+            self._check(identity, room, command, about, now_ms)
         else:
-            room = self.room_of(identity, command.room)
-            parts = ((room.stream, self._content(identity, room, command, about)),)
-        return Draft(identity.key, now_ms, parts, command.cid)
+            if isinstance(command, SetTopic):
+                self._check_length(command.text)
+            room.standing.check_rule(identity, command, whom, now_ms, self._room_rules)
+        content = content_of(command, whom.key, now_ms)
+        streams = [room.stream, *([inbox_stream(whom.key)] if isinstance(content, Invited) else [])]
+        return Draft(identity.key, now_ms, tuple((stream, content) for stream in streams), command.cid)
 
-    def _content(self, identity: Identity, room: Room, command: Append, about: Entry | Identity | None) -> Content:
+    def _person(self, name: str, about: Entry | Identity | None) -> Identity:
+        found = about or self.holder(name)
+        if not isinstance(found, Identity):
+            raise Refusal("not_connected", "nobody of that name is connected; nothing was sent")
+        return found
+
+    def _whom(self, identity: Identity, room: Room, command: Append, about: Entry | Identity | None) -> Identity:
+        """Whom a command about somebody is about; who asks it, if it is about nobody."""
+        if not isinstance(command, Judge):
+            return identity
+        if isinstance(command, Invite):
+            return self._person(command.name, about)
+        whom = self.holder(command.name) or Identity(command.name, "")
+        known = command.name in room.members or whom.key in room.standing.invited or whom.key in room.standing.roles
+        if isinstance(command, Kick) and not known:
+            raise Refusal("not_here", "nobody of that name is in this room")
+        return whom
+
+    def _check(
+        self, identity: Identity, room: Room, command: Say | Edit | Delete | React, about: object, now_ms: int
+    ) -> None:
         match command:
-            case Say(_, text, action, _, reply_to):
+            case Say(_, text, _, _, reply_to):
                 self._check_text(text)
                 if reply_to is not None and reply_to > room.position.last:
                     raise _NO_MESSAGE
-                return Posted(text, action, reply_to)
-            case SetTopic(_, text):
-                self._check_length(text)
-                return Titled(text)
+                room.standing.check_pace(identity, room.said.get(identity.key), now_ms)
             case Edit(_, seq, text):
                 self._check_text(text)
-                self._check_target(identity, room, seq, about, own=True)
-                return Edited(seq, text)
+                if self._target(room, seq, about).sender != identity.key:
+                    raise _NOT_YOURS
             case Delete(_, seq):
-                self._check_target(identity, room, seq, about, own=True)
-                return Deleted(seq)
-            case React(_, seq, emoji, on):
-                self._check_target(identity, room, seq, about, own=False)
-                return Reacted(seq, emoji, on)
-        raise TypeError(f"appends nothing to a room: {type(command).__name__}")
+                author = self._target(room, seq, about).sender
+                if author != identity.key and not self._outranks(room, identity, author):
+                    raise _NOT_YOURS
+            case React(_, seq):
+                self._target(room, seq, about)
+
+    def _outranks(self, room: Room, identity: Identity, key: str) -> bool:
+        """Whether it may take back what the other, who may be away, has said."""
+        holder = self.holder(name_of(key))
+        other = holder if holder is not None and holder.key == key else Identity(key, "", Role.GUEST)
+        role = room.standing.role_of(identity)
+        return role >= Role.MODERATOR and role > max(other.role, room.standing.roles.get(key, Role.GUEST))
 
     def _check_text(self, text: str) -> None:
         if not text.strip():
@@ -188,21 +287,24 @@ class Lobby:
         if len(text) > self._max_text or len(text.encode()) > self._max_text:
             raise Refusal("text_too_long", f"the text is too long; {self._max_text} bytes are the most")
 
-    def _check_target(self, identity: Identity, room: Room, seq: int, about: object, *, own: bool) -> None:
+    def _target(self, room: Room, seq: int, about: object) -> Entry:
         if not isinstance(about, Entry) or not isinstance(about.content, Posted):
             raise _NO_MESSAGE
-        if own and about.sender != identity.key:
-            raise Refusal("not_yours", "that message is somebody else's; you can change your own")
         if seq in room.deleting or is_erased(about):
             raise _DELETED
+        return about
 
     def answer(self, identity: Identity, question: Command) -> Event:
         """The answer to a question about the present moment. Raises Refusal."""
         match question:
             case Who(name):
                 return self.members(self.room_of(identity, name))
+            case Bans(name):
+                room = self.room_of(identity, name)
+                room.standing.check_right(identity, question, untouched=False)
+                return BanList(name, dict(room.standing.banned), dict(room.standing.muted))
             case Rooms():
-                rooms = [(r.name, len(r.members)) for r in self.rooms.values() if identity.may_enter(r.name)]
+                rooms = [(room.name, len(room.members)) for room in self.rooms.values() if _is_listed(room, identity)]
                 fullest = nsmallest(self._names_listed, rooms, key=lambda room: (-room[1], room[0]))
                 return RoomList(fullest, len(rooms))
             case Find(name):
@@ -212,8 +314,11 @@ class Lobby:
         raise TypeError(f"not a question about the present moment: {type(question).__name__}")
 
     def members(self, room: Room) -> Members:
-        names = nsmallest(self._names_listed, room.members)
-        return Members(room.name, [(name, room.members[name]) for name in names], len(room.members))
+        listed = []
+        for name in nsmallest(self._names_listed, room.members):
+            role = room.standing.role_of(self.holder(name) or Identity(name, "", Role.GUEST))
+            listed.append(Member(name, room.members[name], role))
+        return Members(room.name, listed, len(room.members))
 
     def room_of(self, identity: Identity, name: str) -> Room:
         """The open room of that name, if this identity is in it. Raises Refusal."""
@@ -224,10 +329,12 @@ class Lobby:
 
     # What has happened.
 
-    def apply(self, entry: Entry) -> None:
-        """Move the state by one committed entry. It is shown, as it is, to whoever follows its stream."""
+    def apply(self, entry: Entry) -> str | None:
+        """Move the state by one committed entry. It is shown, as it is, to whoever follows its stream.
+
+        Answers with the name of who may be in that room no more, once this is shown."""
         if not (name := room_of_stream(entry.stream)):
-            return
+            return None
         room = self.rooms[name]
         room.position = room.position._replace(last=entry.seq, head=entry.head)
         room.tail.append(entry)
@@ -237,10 +344,22 @@ class Lobby:
                 for number, kept in enumerate(room.tail):
                     if kept.seq == target or (isinstance(kept.content, Edited) and target_of(kept.content) == target):
                         room.tail[number] = erased(kept)
-            case Titled(text):
-                room.topic = text
+            case rule if type(rule) in RULES:
+                room.standing.apply(rule)
+                if isinstance(rule, Kicked | Banned):
+                    return name_of(rule.whom)
+        return None
+
+
+def _is_listed(room: Room, identity: Identity) -> bool:
+    """Whether it is told that there is this room."""
+    if not identity.may_enter(room.name):
+        return False
+    return room.standing.visibility == "public" or identity.name in room.members
 
 
 NOT_A_MEMBER = Refusal("not_a_member", "you are not in that room; join it first")
 _NO_MESSAGE = Refusal("no_such_message", "there is no message of that number in this room")
 _DELETED = Refusal("message_deleted", "that message has been deleted")
+_NOT_YOURS = Refusal("not_yours", "that message is somebody else's; you can change your own")
+JUDGED = Temporary("room_busy", "something is being decided about who is who in this room; try again", 100)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import binascii
 import re
 from base64 import urlsafe_b64decode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
 from . import commands
 from .errors import Refusal
-from .model import Cursor
+from .model import Cursor, Role
 from .names import InvalidName, canonical_room, canonical_user
 
-Kind = Literal["room", "user", "text", "cid", "seq", "place", "count", "flag", "emoji", "cursor", "token"]
+Kind = Literal[
+    "room", "user", "text", "reason", "cid", "seq", "place", "count", "seconds", "flag", "emoji", "cursor", "token",
+    "role", "visibility",
+]  # fmt: skip
 
 KINDS: Mapping[str, str] = MappingProxyType(
     {
@@ -26,10 +29,14 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "seq": "a whole number from 1",
         "place": "a whole number from 0",
         "count": "a whole number from 1",
+        "seconds": "a whole number from 1 to 1000000000",
         "flag": "true or false",
         "emoji": "an emoji, or another text of 1 to 32 characters without spaces",
         "cursor": 'an object {"epoch", "seq", "head"}, of which "head" may be left out',
         "token": "a token",
+        "reason": "a text of at most 200 characters",
+        "role": "one of member, moderator, owner",
+        "visibility": "one of public, unlisted, private",
     }
 )
 """What a value of each kind is, in words."""
@@ -38,6 +45,9 @@ _CID = re.compile("[!-~]{1,64}")
 _HEAD = re.compile("[A-Za-z0-9_-]{43}")
 _MOST = 2**53 - 1  # whole numbers up to here are exact in every JSON reader (RFC 8259 6)
 _LEAST = {"seq": 1, "place": 0, "count": 1}
+_LONGEST = 10**9  # seconds, some thirty years; more is for good
+_REASON = 200  # characters; it is shown in one line
+_ONE_OF = {"role": ("member", "moderator", "owner"), "visibility": ("public", "unlisted", "private")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +67,8 @@ class Row:
     """One command: the value it becomes, its parameters, its line of help; `op` asks for it in the JSON protocol.
 
     `word` asks for it in the lines protocol, where `typed` are the parameters that are typed, in order, and a `room`
-    that is not typed is the one that one is in. `fixed` are fields that this row sets itself.
+    that is not typed is the one that one is in. `fixed` are fields that this row sets itself. Who is less than `may` to
+    the room may not ask for it.
     """
 
     op: str
@@ -67,6 +78,7 @@ class Row:
     word: str | None = None
     typed: tuple[str, ...] = ()
     fixed: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    may: Role = Role.GUEST
 
     @property
     def usage(self) -> str:
@@ -90,7 +102,15 @@ _ROOM, _TEXT, _CID_, _SEQ = (
     Parameter("cid", "cid"),
     Parameter("seq", "seq"),
 )
+_NAME, _REASON_, _FOR = Parameter("name", "user"), _maybe("reason", "reason"), _maybe("seconds", "seconds")
 _SAY = (_ROOM, _TEXT, _CID_, _maybe("action", "flag"), _maybe("reply_to", "seq"))
+
+
+def _rule(op: str, command: type[Any], about: tuple[Parameter, ...], help: str, may: Role = Role.MODERATOR) -> Row:
+    """A rule of the room: typed as it is called."""
+    typed = tuple(parameter.name for parameter in about)
+    return Row(op, command, (_ROOM, *about, _CID_), help, "/" + op, typed, may=may)
+
 
 SAY = Row("send", commands.Say, _SAY, "say it to everybody in the room", "", ("text",))
 TELL = Row(
@@ -112,7 +132,44 @@ TABLE: tuple[Row, ...] = (
         (_ROOM, _SEQ, Parameter("emoji", "emoji"), _CID_, _maybe("on", "flag")),
         "put an emoji on a message, or take yours off",
     ),
-    Row("topic", commands.SetTopic, (_ROOM, _TEXT, _CID_), "say what this room is about", "/topic", ("text",)),
+    Row(
+        "topic",
+        commands.SetTopic,
+        (_ROOM, _TEXT, _CID_),
+        "say what this room is about",
+        "/topic",
+        ("text",),
+        may=Role.MODERATOR,
+    ),
+    _rule("invite", commands.Invite, (_NAME,), "let somebody into this room, if it is private"),
+    _rule("kick", commands.Kick, (_NAME, _REASON_), "take somebody out of this room"),
+    _rule("ban", commands.Ban, (_NAME, _FOR, _REASON_), "keep somebody out of this room, for so long or for good"),
+    _rule("unban", commands.Unban, (_NAME,), "take a ban back"),
+    _rule(
+        "mute", commands.Mute, (_NAME, _FOR, _REASON_), "let somebody say nothing in this room, for so long or for good"
+    ),
+    _rule("unmute", commands.Unmute, (_NAME,), "take that back"),
+    _rule(
+        "slow",
+        commands.Slow,
+        (Parameter("seconds", "place"),),
+        "one message in so many seconds from each; 0: as many as they like",
+    ),
+    _rule(
+        "role",
+        commands.Rank,
+        (_NAME, Parameter("role", "role")),
+        "make somebody a member, moderator or owner of this room; yourself its owner, if it is new",
+        Role.OWNER,
+    ),
+    _rule(
+        "visibility",
+        commands.Open,
+        (Parameter("visibility", "visibility"),),
+        "let this room be public, unlisted, or private: then only who is invited finds it",
+        Role.OWNER,
+    ),
+    Row("bans", commands.Bans, (_ROOM,), "who is banned from this room, or muted in it", "/bans", may=Role.MODERATOR),
     Row("members", commands.Who, (_ROOM,), "who is in this room", "/who"),
     Row("rooms", commands.Rooms, (), "the rooms that somebody is in", "/rooms"),
     Row("who", commands.Find, (Parameter("name", "user"),), "whether somebody is connected", "/find", ("name",)),
@@ -157,6 +214,7 @@ TABLE: tuple[Row, ...] = (
     Row("", commands.Help, (), "this list", "/help"),
     Row("", commands.Quit, (), "leave", "/quit"),
 )
+MAY: Mapping[type[Any], Role] = MappingProxyType({row.command: row.may for row in TABLE})
 BY_WORD: Mapping[str, Row] = MappingProxyType({row.word: row for row in TABLE if row.word is not None})
 BY_OP: Mapping[str, Row] = MappingProxyType({row.op: row for row in (SAY, TELL, *TABLE) if row.op})
 
@@ -165,12 +223,16 @@ def checked(parameter: Parameter, value: Any) -> object:
     """The value that a command takes for this one, which came as JSON has it. Raises Refusal."""
     match parameter.kind:
         case "room" if isinstance(value, str):
-            return _named(canonical_room, value, "room_invalid")
+            return named(canonical_room, value, "room_invalid")
         case "user" if isinstance(value, str):
-            return _named(canonical_user, value, "username_invalid")
+            return named(canonical_user, value, "username_invalid")
         case "text" if isinstance(value, str) and _is_unicode(value):
             return value
         case "token" if isinstance(value, str):
+            return value
+        case "reason" if isinstance(value, str) and len(value) <= _REASON and _is_unicode(value):
+            return value
+        case "role" | "visibility" if value in _ONE_OF[parameter.kind]:
             return value
         case "cid" if isinstance(value, str) and _CID.fullmatch(value):
             return value
@@ -183,6 +245,8 @@ def checked(parameter: Parameter, value: Any) -> object:
             epoch, seq, head = value.get("epoch"), value.get("seq"), value.get("head")
             if isinstance(epoch, str) and isinstance(seq, int) and _is_number(seq, 0) and isinstance(head, str | None):
                 return Cursor(epoch, seq, None if head is None else _head(parameter, head))
+        case "seconds" if _is_number(value, 1) and value <= _LONGEST:
+            return value
         case "seq" | "place" | "count" if _is_number(value, _LEAST[parameter.kind]):
             return value
     raise _unfit(parameter)
@@ -213,8 +277,9 @@ def _head(parameter: Parameter, text: str) -> bytes:
     raise _unfit(parameter)
 
 
-def _named(canonical: Any, name: str, code: str) -> str:
+def named(canonical: Callable[[str], str], name: str, code: str) -> str:
+    """The canonical form of a name. Raises Refusal with this code."""
     try:
-        return str(canonical(name))
+        return canonical(name)
     except InvalidName as error:
         raise Refusal(code, str(error)) from None

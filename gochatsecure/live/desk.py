@@ -14,8 +14,10 @@ from ..chat.commands import (
     Delete,
     Echo,
     Edit,
+    Govern,
     History,
     Inbox,
+    Invite,
     Join,
     Leave,
     Quit,
@@ -25,17 +27,17 @@ from ..chat.commands import (
     RequestId,
     Say,
     Search,
-    SetTopic,
     Tell,
     Type,
     Unread,
 )
+from ..chat.content import says_again
 from ..chat.errors import Refusal
 from ..chat.events import Acked, Done, Event, Refreshed, Typing
-from ..chat.model import Entry, Identity, Told, inbox_stream
+from ..chat.model import Entry, Identity, Told, inbox_stream, name_of
 from ..chat.state import Lobby
 from ..limits import Limits
-from ..log.port import Committed, Log
+from ..log.port import CID_REUSED, Committed, Log
 from ..wire.websocket import NORMAL
 from .archive import Archive
 from .doors import Doors
@@ -82,11 +84,9 @@ class Desk:
         """Do it, or say how: answered at once, or once it is committed, or after the step that is returned."""
         archive = self._archive
         match command:
-            case Say() | SetTopic():
-                self._append(Pending(session, asked_as, command))
-            case Tell(to):
-                if self._lobby.holder(to) is None:
-                    return partial(self._tell_absent, Pending(session, asked_as, command))
+            case Tell(name) | Invite(_, name) if self._lobby.holder(name) is None:
+                return partial(self._to_absent, Pending(session, asked_as, command), name)
+            case _ if isinstance(command, Say | Tell | Govern):
                 self._append(Pending(session, asked_as, command))
             case Edit(name, seq) | Delete(name, seq) | React(name, seq):
                 about = self._lobby.room_of(session.identity, name).at(seq)
@@ -123,14 +123,12 @@ class Desk:
 
     def _append(self, pending: Pending, about: Entry | Identity | None = None) -> None:
         session, _, command = pending
-        draft = self._lobby.decide(session.identity, command, int(self._wall() * 1000), about)
+        now_ms = int(self._wall() * 1000)
+        draft = self._lobby.decide(session.identity, command, now_ms, about)
         self._log.append(draft._replace(context=pending))
         session.pending += 1
         if not isinstance(command, Tell):
-            room = self._lobby.rooms[command.room]
-            room.pending += 1
-            if isinstance(command, Delete):
-                room.deleting.add(command.seq)
+            self._lobby.rooms[command.room].begin(session.identity, command, now_ms)
 
     async def _amend(self, pending: Pending) -> None:
         """For a message that is not at hand. Raises Refusal."""
@@ -145,12 +143,20 @@ class Desk:
                 break
         self._append(pending, read[0] if read and read[0].seq == command.seq else None)
 
-    async def _tell_absent(self, pending: Pending) -> None:
-        """A private message to the owner of a name waits in the inbox; a guest's name is nobody's. Raises Refusal."""
-        command = pending.command
-        assert isinstance(command, Tell)
-        known = await self._log.marks(command.to, 1)
-        self._append(pending, Identity(command.to, "") if known else None)
+    async def _to_absent(self, pending: Pending, name: str) -> None:
+        """What is for the owner of a name waits in the inbox; a guest's name is nobody's. Raises Refusal."""
+        known = await self._log.marks(name, 1)
+        self._append(pending, Identity(name, "") if known else None)
+
+    async def repeat(self, session: Session, command: Append, refusal: Refusal) -> Acked:
+        """What is refused now may be stored already: then that is the answer. Raises Refusal."""
+        first = None if command.cid is None else await self._log.find(session.identity.key, command.cid)
+        if first is None:
+            raise refusal
+        if not says_again(command, first):
+            raise CID_REUSED
+        epoch = (await self._log.look(first.stream, 0)).position.epoch
+        return Acked(first, epoch, dup=True, delivered=self._delivered(first))
 
     def _show_typing(self, session: Session, command: Type) -> None:
         name = session.identity.name
@@ -171,6 +177,7 @@ class Desk:
         if identity.key != session.identity.key:
             raise Refusal("token_refused", "that token is somebody else's, or of another sign-in")
         session.identity = identity
+        self._lobby.renew(identity)
         for room in [room for room in session.rooms if not identity.may_enter(room)]:
             self._doors.leave(session, room)
         return Refreshed(identity.expires - self._wall())
@@ -178,18 +185,21 @@ class Desk:
     def settled(self, command: Append) -> None:
         """The draft that this has made is no longer under way: its room may be forgotten."""
         if not isinstance(command, Tell):
-            room = self._lobby.rooms[command.room]
-            room.pending -= 1
-            if isinstance(command, Delete):
-                room.deleting.discard(command.seq)
+            self._lobby.rooms[command.room].settle(command)
             self._doors.forget_if_idle(command.room)
 
     def ack(self, session: Session, command: Append, outcome: Committed) -> Acked:
         """The answer to who has asked for it, now that it is stored."""
         entry = outcome.entries[0]
         if isinstance(command, Tell):
-            assert isinstance(entry.content, Told)
-            holder = self._lobby.holder(command.to)
-            delivered = holder is not None and holder.key == entry.content.to
-            return Acked(entry, session.inbox.epoch if session.inbox else "", outcome.dup, delivered)
-        return Acked(entry, self._lobby.rooms[command.room].position.epoch, outcome.dup)
+            epoch = session.inbox.epoch if session.inbox else ""
+        else:
+            epoch = self._lobby.rooms[command.room].position.epoch
+        return Acked(entry, epoch, outcome.dup, self._delivered(entry))
+
+    def _delivered(self, entry: Entry) -> bool | None:
+        """Of a private message: whether the other is connected."""
+        if not isinstance(entry.content, Told):
+            return None
+        holder = self._lobby.holder(name_of(entry.content.to))
+        return holder is not None and holder.key == entry.content.to

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 from ..chat.commands import Join
 from ..chat.errors import Refusal
 from ..chat.events import Entered, Joined, Left, Replay
-from ..chat.model import Message, Titled, room_stream
-from ..chat.names import InvalidName, canonical_room
-from ..chat.state import NOT_A_MEMBER, Lobby, Room
+from ..chat.model import Message, Stream, room_of_stream, room_stream
+from ..chat.names import canonical_room
+from ..chat.state import JUDGED, NOT_A_MEMBER, Lobby, Room
+from ..chat.table import named
 from ..limits import Limits
 from ..log.port import Log
+from ..wire.websocket import FORBIDDEN
 from .fanout import Fanout
 from .resume import fitting, resume
 from .session import Session
@@ -20,7 +23,10 @@ from .session import Session
 class Doors:
     """`history`: messages shown on joining to who keeps no cursor."""
 
-    def __init__(self, log: Log, lobby: Lobby, fanout: Fanout, limits: Limits, history: int) -> None:
+    def __init__(
+        self, log: Log, lobby: Lobby, fanout: Fanout, limits: Limits, history: int, wall: Callable[[], float]
+    ) -> None:
+        self._wall = wall
         self._log = log
         self._lobby = lobby
         self._fanout = fanout
@@ -30,7 +36,7 @@ class Doors:
 
     async def join(self, session: Session, command: Join) -> Entered | None:
         """Enter a room; a session of a format that knows one room only leaves the one that it is in. Raises Refusal."""
-        name = _canonical(command.room)
+        name = named(canonical_room, command.room, "room_invalid")
         if name in session.rooms:
             raise Refusal("already_joined", "you are in that room")
         if not session.identity.may_enter(name):
@@ -42,11 +48,13 @@ class Doors:
         self._opening[name] += 1  # meanwhile it is not forgotten
         try:
             room = await self._open(name)
+            self._check_entry(session, room)
             replay = Replay(room.position)
             if command.after is not None:
                 replay = await resume(
                     self._log, room.stream, command.after, self._limits, lambda: room.position, room.since
                 )
+                self._check_entry(session, room)
             if not session.open:
                 return None
             return self._enter(session, room, replay)
@@ -56,6 +64,11 @@ class Doors:
                 del self._opening[name]
             self.forget_if_idle(name)
 
+    def _check_entry(self, session: Session, room: Room) -> None:
+        if session.identity.name in room.judged:
+            raise JUDGED
+        room.standing.check_entry(session.identity, int(self._wall() * 1000))
+
     async def _open(self, name: str) -> Room:
         """The room, with the end of its log at hand."""
         if (room := self._lobby.rooms.get(name)) is not None:
@@ -63,9 +76,7 @@ class Doors:
         kept = max(1, self._history)
         opening = await self._log.look(room_stream(name), kept)
         if (room := self._lobby.rooms.get(name)) is None:  # else another has opened it meanwhile: that one is newer
-            set_by = opening.topic.content if opening.topic is not None else None
-            topic = set_by.text if isinstance(set_by, Titled) else ""
-            room = self._lobby.rooms[name] = Room(name, opening.position, opening.tail, kept, topic)
+            room = self._lobby.rooms[name] = Room(name, opening.position, opening.tail, kept, opening.rules)
         return room
 
     def _enter(self, session: Session, room: Room, replay: Replay) -> Entered:
@@ -82,7 +93,20 @@ class Doors:
         recent: list[Message] = []
         if not session.format.greets:
             recent = fitting(room.recent(self._history)[::-1], self._limits.backlog)[::-1]
-        return Entered(room.name, name, replay, self._lobby.members(room), room.topic, recent)
+        standing, members = room.standing, self._lobby.members(room)
+        role = standing.role_of(session.identity)
+        return Entered(
+            room.name, name, role, replay, members, standing.topic, standing.visibility, standing.seconds, recent
+        )
+
+    def expel(self, stream: Stream, name: str) -> None:
+        """Nobody of that name is in the room any more; a session that is in one room only ends."""
+        room = room_of_stream(stream)
+        for session in self._fanout.following(stream):
+            if session.identity.name == name:
+                self.leave(session, room)
+                if not session.format.greets:
+                    session.link.close(FORBIDDEN, "you were taken out of the room")
 
     def leave(self, session: Session, name: str, *, silently: bool = False) -> None:
         """Raises Refusal if the session is not in it. `silently`: everybody is leaving."""
@@ -101,10 +125,3 @@ class Doors:
         room = self._lobby.rooms.get(name)
         if room is not None and room.idle and name not in self._opening:
             del self._lobby.rooms[name]
-
-
-def _canonical(name: str) -> str:
-    try:
-        return canonical_room(name)
-    except InvalidName as error:
-        raise Refusal("room_invalid", str(error)) from None

@@ -32,6 +32,9 @@ class Fanout:
             if not followers:
                 del self._followers[stream]
 
+    def following(self, stream: Stream) -> list[Session]:
+        return [session for sessions in self._followers.get(stream, {}).values() for session in sessions]
+
     def show(self, stream: Stream, events: Sequence[Event]) -> None:
         """To every follower, the same bytes."""
         for wire_format, sessions in list(self._followers.get(stream, {}).items()):

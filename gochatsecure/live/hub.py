@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import count
+from typing import TypeGuard
 
 from ..auth.guests import KeptNames
 from ..auth.rates import Rates
@@ -26,6 +27,7 @@ from ..version import __version__
 from ..wire.json_v1 import MALFORMED
 from ..wire.websocket import (
     FLOODING,
+    FORBIDDEN,
     NOT_OUR_JSON,
     TOKEN_EXPIRED,
     TOO_MANY_SESSIONS,
@@ -63,9 +65,9 @@ class Hub:
         self._limits = limits
         self._wall = wall
         self._monotonic = monotonic
-        self._lobby = Lobby(max_text=limits.text, names_listed=limits.names_listed)
+        self._lobby = Lobby(max_text=limits.text, names_listed=limits.names_listed, room_rules=limits.room_rules)
         self._fanout = Fanout()
-        self._doors = Doors(log, self._lobby, self._fanout, limits, history)
+        self._doors = Doors(log, self._lobby, self._fanout, limits, history, wall)
         self._rates = Rates(message_rate, message_rate * limits.message_burst_s, limits.tracked_addresses)
         crowd = message_rate * limits.identities_per_address
         self._address_rates = Rates(crowd, crowd * limits.message_burst_s, limits.tracked_addresses)
@@ -159,7 +161,7 @@ class Hub:
                 session.show(entered)
         except Refusal as refusal:
             session.show(Refused(refusal))
-            session.link.close(TRY_AGAIN_LATER, refusal.message)
+            session.link.close(TRY_AGAIN_LATER if refusal.temporary else FORBIDDEN, refusal.message)
 
     async def _note_owner(self, identity: Identity) -> None:
         """From now on private messages are kept for it, also while it is away."""
@@ -191,17 +193,17 @@ class Hub:
             if isinstance(asked, Refusal):
                 raise asked
             if session.pending and not isinstance(asked, Append):
-                return self._finish(session, asked_as, partial(self._after_pending, session, asked_as, asked))
+                return self._finish(session, asked_as, asked, partial(self._after_pending, session, asked_as, asked))
             step = self._desk.do(session, asked_as, asked)
         except Refusal as refusal:
-            if session.pending:
-                return self._finish(session, asked_as, partial(self._after_pending, session, asked_as, refusal))
+            if session.pending or _may_be_stored(asked, refusal):
+                return self._finish(session, asked_as, asked, partial(self._after_pending, session, asked_as, refusal))
             self._refuse(session, asked_as, refusal)
             return None
         if step is None:
             session.refusals = 0
             return None
-        return self._finish(session, asked_as, step)
+        return self._finish(session, asked_as, asked, step)
 
     def _admit(self, session: Session) -> None:
         """Raises Temporary when no command can be taken from this session now."""
@@ -225,9 +227,14 @@ class Hub:
             return await step()
         return None
 
-    async def _finish(self, session: Session, asked_as: RequestId, step: Step) -> None:
+    async def _finish(self, session: Session, asked_as: RequestId, asked: Command | Refusal, step: Step) -> None:
         try:
-            answer = await step()
+            try:
+                answer = await step()
+            except Refusal as refusal:
+                if not _may_be_stored(asked, refusal):
+                    raise
+                answer = await self._desk.repeat(session, asked, refusal)
         except Refusal as refusal:
             self._refuse(session, asked_as, refusal)
         else:
@@ -256,12 +263,15 @@ class Hub:
         for outcome in outcomes:
             if isinstance(outcome, Committed) and not outcome.dup:
                 for entry in outcome.entries:
-                    self._lobby.apply(entry)
+                    expelled = self._lobby.apply(entry)
                     if not room_of_stream(entry.stream):
                         self._show_all(rooms)
                         self._show_privately(entry)
                     else:
                         rooms.setdefault(entry.stream, []).append(entry)
+                    if expelled is not None:  # that is the last it sees
+                        self._show_all(rooms)
+                        self._doors.expel(entry.stream, expelled)
         self._show_all(rooms)
         for outcome in outcomes:
             self._settle(outcome)
@@ -320,3 +330,8 @@ class Hub:
     def _going_away(self) -> Temporary:
         after = int(self._limits.reconnect_s * 1000)
         return Temporary("draining", "the server is going away; nothing was sent", after)
+
+
+def _may_be_stored(asked: Command | Refusal, refusal: Refusal) -> TypeGuard[Append]:
+    """What is refused now may have been stored when it was asked before, under the same cid."""
+    return isinstance(asked, Append) and asked.cid is not None and not refusal.temporary

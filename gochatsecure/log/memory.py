@@ -9,6 +9,7 @@ from collections.abc import Callable
 from itertools import islice
 
 from ..chat.chain import SALT, advance, erased, genesis
+from ..chat.content import is_repeat
 from ..chat.model import (
     Deleted,
     Draft,
@@ -18,8 +19,8 @@ from ..chat.model import (
     Posted,
     Reacted,
     Stream,
-    Titled,
     Told,
+    slot_of,
     target_of,
     text_of,
 )
@@ -36,8 +37,8 @@ from .port import (
     Sink,
     busy,
     check,
+    cut,
     groups,
-    is_repeat,
     peer_of,
     unavailable,
 )
@@ -48,14 +49,14 @@ _PLACES = 1000  # marks of one reader; those set least recently go first
 class _Stream:
     """One log, as far as it is kept: its entries are `last - len(entries) + 1` to `last`."""
 
-    __slots__ = ("entries", "epoch", "head", "last", "topic")
+    __slots__ = ("entries", "epoch", "head", "last", "rules")
 
     def __init__(self, stream: Stream, epoch: str) -> None:
         self.epoch = epoch
         self.entries: deque[Entry] = deque()
         self.last = 0
         self.head = genesis(stream, epoch)
-        self.topic: Entry | None = None
+        self.rules: dict[tuple[str, str], Entry] = {}  # kept when the log has forgotten them
 
     @property
     def position(self) -> Position:
@@ -70,8 +71,9 @@ class _Stream:
 class MemoryLog:
     """Keeps the newest `kept` entries of all streams together; the oldest go first, and their cids with them.
 
-    Of a stream whose entries are all gone only its position is remembered, so that it still counts without gaps; when
-    there are more such streams than entries, those asked for least recently are forgotten wholly, and begin anew.
+    Of a stream whose entries are all gone only its position and rules are remembered, so that it still counts without
+    gaps; when there are more such streams than entries, those asked for least recently are forgotten wholly, and begin
+    anew.
     """
 
     def __init__(
@@ -112,7 +114,7 @@ class MemoryLog:
 
     async def look(self, stream: Stream, limit: int) -> Opening:
         kept = self._stream(stream)
-        return Opening(kept.position, kept.between(kept.last - limit + 1, kept.last), kept.topic)
+        return Opening(kept.position, kept.between(kept.last - limit + 1, kept.last), list(kept.rules.values()))
 
     async def read(self, stream: Stream, after: int, limit: int) -> list[Entry]:
         kept = self._stream(stream)
@@ -121,39 +123,13 @@ class MemoryLog:
 
     async def page(self, stream: Stream, anchor: Anchor, limit: int) -> Page:
         kept = self._stream(stream)
-        position = kept.position
-        if anchor.after is not None:
-            messages, last, more = self._newer(stream, max(anchor.after + 1, position.floor), limit, anchor.peer)
-            first = max(anchor.after + 1, position.floor)
-        elif anchor.around is not None:
-            older, first, more = self._older(stream, min(anchor.around - 1, position.last), limit // 2, anchor.peer)
-            newer, last, beyond = self._newer(
-                stream, max(anchor.around, position.floor), limit - limit // 2, anchor.peer
-            )
-            messages, more = older + newer, more or beyond
-        else:
-            last = position.last if anchor.before is None else min(anchor.before - 1, position.last)
-            messages, first, more = self._older(stream, last, limit, anchor.peer)
-        return Page(messages, self._about(kept, messages), first, last, more, position)
 
-    def _older(self, stream: Stream, last: int, limit: int, peer: str | None) -> tuple[list[Entry], int, bool]:
-        kept = self._stream(stream)
-        floor = kept.position.floor
-        reach = max(floor, last - SCAN + 1)
-        found = [entry for entry in kept.between(reach, last) if _is_wanted(entry, peer)]
-        if len(found) > limit:
-            found = found[len(found) - limit :]
-            return found, found[0].seq if found else last + 1, True
-        return found, reach, reach > floor
+        def find(first: int, last: int, limit: int) -> list[Entry]:
+            found = [entry for entry in kept.between(first, last) if _is_wanted(entry, anchor.peer)]
+            return found[:limit] if limit > 0 else found[limit:]
 
-    def _newer(self, stream: Stream, first: int, limit: int, peer: str | None) -> tuple[list[Entry], int, bool]:
-        kept = self._stream(stream)
-        reach = min(kept.last, first + SCAN - 1)
-        found = [entry for entry in kept.between(first, reach) if _is_wanted(entry, peer)]
-        if len(found) > limit:
-            found = found[:limit]
-            return found, found[-1].seq if found else first - 1, True
-        return found, reach, reach < kept.last
+        messages, first, last, more = cut(anchor, limit, kept.position, find)
+        return Page(messages, self._about(kept, messages), first, last, more, kept.position)
 
     def _about(self, kept: _Stream, messages: list[Entry]) -> list[Entry]:
         targets = {entry.seq for entry in messages}
@@ -168,6 +144,10 @@ class MemoryLog:
             elif (target, Deleted) not in last:
                 last[target, type(entry.content)] = entry
         return sorted([*last.values(), *(one for many in reactions.values() for one in many)], key=lambda one: one.seq)
+
+    async def find(self, sender: str, cid: str) -> Entry | None:
+        place = self._cids.get((sender, cid))
+        return None if place is None else self._stream(place[0]).between(place[1], place[1])[0]
 
     async def count(self, stream: Stream, after: int, besides: str, most: int, peer: str | None = None) -> int:
         kept = self._stream(stream).between(after + 1, after + SCAN)
@@ -237,8 +217,9 @@ class MemoryLog:
             kept.entries.append(entry)
             self._oldest.append(name)
             entries.append(entry)
-            if isinstance(content, Titled):
-                kept.topic = entry
+            if (slot := slot_of(name, content)) is not None:
+                kept.rules.pop(slot, None)  # so that the last stands last
+                kept.rules[slot] = entry
             elif isinstance(content, Deleted):
                 self._erase(kept, content.target)
         if draft.cid is not None:

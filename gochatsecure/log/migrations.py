@@ -40,7 +40,13 @@ STEPS: tuple[str, ...] = (
     CREATE UNIQUE INDEX entry_once ON entry (sender, cid) WHERE cid IS NOT NULL;
     CREATE INDEX entry_about ON entry (stream, target, kind, seq) WHERE target IS NOT NULL;
     CREATE INDEX entry_peer ON entry (stream, peer, seq) WHERE peer IS NOT NULL;
-    CREATE INDEX entry_topic ON entry (stream, seq) WHERE kind = 'topic';
+    CREATE TABLE rule (                  -- the last entry of each kind that says how a room stands
+        stream INTEGER NOT NULL REFERENCES stream (id),
+        kind   TEXT NOT NULL,
+        person TEXT NOT NULL,            -- the key of whom it is about, or nothing
+        seq    INTEGER NOT NULL,
+        PRIMARY KEY (stream, kind, person)
+    ) STRICT, WITHOUT ROWID;
     CREATE TABLE mark (
         reader TEXT NOT NULL,            -- an identity's key
         place  TEXT NOT NULL,            -- room/NAME, with/NAME, or here

@@ -16,9 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
-from ..chat.chain import is_erased
 from ..chat.errors import Refusal, Temporary
-from ..chat.model import Content, Draft, Entry, Position, Stream, Told, inbox_stream, name_of, text_of
+from ..chat.model import Content, Draft, Entry, Position, Stream, Told, inbox_stream, name_of
 
 
 class Committed(NamedTuple):
@@ -42,11 +41,12 @@ Sink = Callable[[Sequence[Outcome]], None]
 
 
 class Opening(NamedTuple):
-    """A stream as it stands: its position, its last entries, oldest first, and the last that set its topic."""
+    """A stream as it stands: its position, its last entries, and, of a room's, its rules: the last entry of each
+    (`chat.model.slot_of`). Both in the log's order."""
 
     position: Position
     tail: Sequence[Entry]
-    topic: Entry | None
+    rules: Sequence[Entry]
 
 
 class Page(NamedTuple):
@@ -62,6 +62,47 @@ class Page(NamedTuple):
     last: int
     more: bool
     position: Position
+
+
+Find = Callable[[int, int, int], Sequence[Entry]]
+"""Given `first`, `last` and `limit`: at most so many messages from the one to the other, oldest first; the oldest of
+them, or, with a negative limit, the newest."""
+
+
+def cut(anchor: Anchor, limit: int, position: Position, find: Find) -> tuple[list[Entry], int, int, bool]:
+    """The messages of a page, and its `first`, `last` and `more`."""
+    floor = position.floor
+    if anchor.after is not None:
+        first = max(anchor.after + 1, floor)
+        messages, last, more = _newer(first, limit, position, find)
+    elif anchor.around is not None:
+        older, first, more = _older(min(anchor.around - 1, position.last), limit // 2, position, find)
+        newer, last, beyond = _newer(max(anchor.around, floor), limit - limit // 2, position, find)
+        messages, more = older + newer, more or beyond
+    else:
+        last = position.last if anchor.before is None else min(anchor.before - 1, position.last)
+        messages, first, more = _older(last, limit, position, find)
+    return messages, first, last, more
+
+
+def _older(last: int, limit: int, position: Position, find: Find) -> tuple[list[Entry], int, bool]:
+    """The newest messages up to `last`, oldest first; from where on that is all; whether there may be more."""
+    reach = max(position.floor, last - SCAN + 1)
+    found = list(find(reach, last, -limit - 1))
+    if len(found) > limit:
+        found = found[1:]
+        return found, found[0].seq if found else last + 1, True
+    return found, reach, reach > position.floor
+
+
+def _newer(first: int, limit: int, position: Position, find: Find) -> tuple[list[Entry], int, bool]:
+    """The oldest messages from `first` on; up to where that is all; whether there may be more."""
+    reach = min(position.last, first + SCAN - 1)
+    found = list(find(first, reach, limit + 1))
+    if len(found) > limit:
+        found = found[:-1]
+        return found, found[-1].seq if found else first - 1, True
+    return found, reach, reach < position.last
 
 
 SCAN = 10_000  # entries looked at for one page: a longer stretch without messages ends it, with `more`
@@ -96,6 +137,9 @@ class Log(Protocol):
 
     async def page(self, stream: Stream, anchor: Anchor, limit: int) -> Page:
         """At most `limit` messages, with what became of them."""
+
+    async def find(self, sender: str, cid: str) -> Entry | None:
+        """The entry that this sender (a key) has made under this cid, if it is kept."""
 
     async def count(self, stream: Stream, after: int, besides: str, most: int, peer: str | None = None) -> int:
         """How many messages there are above `after` that `besides` (a key) did not send; counted up to `most`, and
@@ -155,14 +199,6 @@ def busy() -> Temporary:
 
 def unavailable() -> Temporary:
     return Temporary("store_unavailable", "the message could not be stored; nobody was shown it", 2000)
-
-
-def is_repeat(draft: Draft, first: Entry) -> bool:
-    """Whether the draft says what its cid has said before. Of what was erased since, all but the text is compared."""
-    stream, content = draft.parts[0]
-    if is_erased(first) and text_of(content) is not None:
-        content = content._replace(text="")  # type: ignore[call-arg]
-    return (stream, content) == (first.stream, first.content)
 
 
 def peer_of(stream: Stream, sender: str, content: Content) -> str | None:

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from ..chat.chain import genesis
 from ..chat.model import Entry, Position, Stream
-from .port import REACTIONS, SCAN, Anchor, Opening, Page
-from .rows import COLUMNS, end_of, entry_of
+from .port import REACTIONS, SCAN, Anchor, Opening, Page, cut
+from .rows import COLUMNS, end_of, entry_of, entry_under
 
 _T = TypeVar("_T")
 _NO_STREAM = -1
@@ -36,10 +36,10 @@ class Reader:
     def look(self, stream: Stream, limit: int) -> Opening:
         number, position = self._position(stream)
         tail = self._entries(stream, "WHERE stream = ? ORDER BY seq DESC LIMIT ?", number, limit)[::-1]
-        topic = self._entries(
-            stream, "INDEXED BY entry_topic WHERE stream = ? AND kind = 'topic' ORDER BY seq DESC LIMIT 1", number
+        rules = self._entries(
+            stream, "WHERE stream = ? AND seq IN (SELECT seq FROM rule WHERE stream = ?) ORDER BY seq", number, number
         )
-        return Opening(position, tail, topic[0] if topic else None)
+        return Opening(position, tail, rules)
 
     def read(self, stream: Stream, after: int, limit: int) -> list[Entry]:
         number, _ = self._position(stream)
@@ -47,18 +47,19 @@ class Reader:
 
     def page(self, stream: Stream, anchor: Anchor, limit: int) -> Page:
         number, position = self._position(stream)
-        if anchor.after is not None:
-            first = max(anchor.after + 1, position.floor)
-            messages, last, more = self._newer(stream, number, position, first, limit, anchor.peer)
-        elif anchor.around is not None:
-            before, start = min(anchor.around - 1, position.last), max(anchor.around, position.floor)
-            older, first, more = self._older(stream, number, position, before, limit // 2, anchor.peer)
-            newer, last, beyond = self._newer(stream, number, position, start, limit - limit // 2, anchor.peer)
-            messages, more = older + newer, more or beyond
-        else:
-            last = position.last if anchor.before is None else min(anchor.before - 1, position.last)
-            messages, first, more = self._older(stream, number, position, last, limit, anchor.peer)
+        which, values = _which(anchor.peer)
+
+        def find(first: int, last: int, limit: int) -> list[Entry]:
+            order, newest = ("", False) if limit > 0 else ("DESC", True)
+            where = f"{which} AND seq BETWEEN ? AND ? ORDER BY seq {order} LIMIT ?"
+            found = self._entries(stream, where, number, *values, first, last, abs(limit))
+            return found[::-1] if newest else found
+
+        messages, first, last, more = cut(anchor, limit, position, find)
         return Page(messages, self._about(stream, number, messages), first, last, more, position)
+
+    def find(self, sender: str, cid: str) -> Entry | None:
+        return entry_under(self._connection, sender, cid)
 
     def count(self, stream: Stream, after: int, besides: str, most: int, peer: str | None = None) -> int:
         number, _ = self._position(stream)
@@ -80,38 +81,6 @@ class Reader:
             return _NO_STREAM, Position(self._epoch, 1, 0, genesis(stream, self._epoch))
         number, floor, last, head = found
         return number, Position(self._epoch, floor, last, head)
-
-    def _older(
-        self, stream: Stream, number: int, position: Position, last: int, limit: int, peer: str | None
-    ) -> tuple[list[Entry], int, bool]:
-        """The newest messages up to `last`, oldest first; from where on that is all; whether there may be more."""
-        reach = max(position.floor, last - SCAN + 1)
-        which, values = _which(peer)
-        found = self._entries(
-            stream,
-            f"{which} AND seq <= ? AND seq >= ? ORDER BY seq DESC LIMIT ?",
-            *(number, *values, last, reach, limit + 1),
-        )[::-1]
-        if len(found) > limit:
-            found = found[1:]
-            return found, found[0].seq if found else last + 1, True
-        return found, reach, reach > position.floor
-
-    def _newer(
-        self, stream: Stream, number: int, position: Position, first: int, limit: int, peer: str | None
-    ) -> tuple[list[Entry], int, bool]:
-        """The oldest messages from `first` on; up to where that is all; whether there may be more."""
-        reach = min(position.last, first + SCAN - 1)
-        which, values = _which(peer)
-        found = self._entries(
-            stream,
-            f"{which} AND seq >= ? AND seq <= ? ORDER BY seq LIMIT ?",
-            *(number, *values, first, reach, limit + 1),
-        )
-        if len(found) > limit:
-            found = found[:-1]
-            return found, found[-1].seq if found else first - 1, True
-        return found, reach, reach < position.last
 
     def _about(self, stream: Stream, number: int, messages: list[Entry]) -> list[Entry]:
         about: list[Entry] = []

@@ -16,6 +16,7 @@ INSERT = (
     "INSERT INTO entry (stream, seq, ts, sender, cid, kind, body, target, peer, seal, head)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+RULE = "INSERT OR REPLACE INTO rule (stream, kind, person, seq) VALUES (?, ?, ?, ?)"
 encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -44,6 +45,14 @@ def end_of(connection: sqlite3.Connection, stream: Stream) -> tuple[int, int, in
         "SELECT seq, head FROM entry WHERE stream = ? ORDER BY seq DESC LIMIT 1", (number,)
     ).fetchone()
     return number, floor, *(newest or (floor - 1, base))
+
+
+def entry_under(connection: sqlite3.Connection, sender: str, cid: str) -> Entry | None:
+    """The entry that this sender has made under this cid."""
+    row = connection.execute(
+        f"SELECT name, {COLUMNS} FROM entry JOIN stream ON stream = id WHERE sender = ? AND cid = ?", (sender, cid)
+    ).fetchone()
+    return None if row is None else entry_of(*row)
 
 
 def connect(path: Path, *, durable: bool) -> sqlite3.Connection:

@@ -152,6 +152,9 @@ class SQLiteLog:
     async def page(self, stream: Stream, anchor: Anchor, limit: int) -> Page:
         return await self._ask(lambda reader: reader.page(stream, anchor, limit))
 
+    async def find(self, sender: str, cid: str) -> Entry | None:
+        return await self._ask(lambda reader: reader.find(sender, cid))
+
     async def count(self, stream: Stream, after: int, besides: str, most: int, peer: str | None = None) -> int:
         return await self._ask(lambda reader: reader.count(stream, after, besides, most, peer))
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from ..chat.chain import SALT, follows, genesis, is_erased
-from ..chat.model import Edited, Entry, Position, Stream, target_of, text_of
+from ..chat.model import Edited, Entry, Position, Stream, slot_of, target_of, text_of
 from ..errors import StoreError
 from .migrations import STEPS, refuse_foreign
 from .port import peer_of
@@ -78,6 +78,7 @@ def _follow(store: sqlite3.Connection, number: int, stream: Stream, start: Posit
     if start.floor == 1 and start.head != genesis(stream, start.epoch):
         yield "its chain does not begin with its name and epoch"
     last, head = start.last, start.head
+    rules: dict[tuple[str, str], int] = {}
     query = f"SELECT target, peer, {COLUMNS} FROM entry WHERE stream = ? ORDER BY seq"
     for target, peer, *row in store.execute(query, (number,)):
         seq = row[0]
@@ -93,7 +94,13 @@ def _follow(store: sqlite3.Connection, number: int, stream: Stream, start: Posit
             yield from _check(entry, head)
             yield from _check_place(entry, target, peer)
             yield from _check_erasing(store, number, entry, target)
+            with suppress(TypeError):  # not even a text: that is told already
+                if (slot := slot_of(stream, entry.content)) is not None:
+                    rules[slot] = seq
         last, head = seq, row[-1]
+    kept = store.execute("SELECT kind, person, seq FROM rule WHERE stream = ?", (number,))
+    if {(kind, person): seq for kind, person, seq in kept} != rules:
+        yield "its rules are not those that its entries make"
     report.positions[stream] = start._replace(last=last, head=head)
 
 

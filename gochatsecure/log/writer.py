@@ -9,10 +9,11 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from ..chat.chain import SALT, advance, erased, genesis
-from ..chat.model import Deleted, Draft, Entry, Stream, text_of
+from ..chat.content import is_repeat
+from ..chat.model import Deleted, Draft, Entry, Stream, slot_of, text_of
 from .migrations import migrate
-from .port import CID_REUSED, Committed, Failed, Outcome, is_repeat, unavailable
-from .rows import COLUMNS, INSERT, Row, encode, end_of, entry_of, row_of
+from .port import CID_REUSED, Committed, Failed, Outcome, unavailable
+from .rows import COLUMNS, INSERT, RULE, Row, encode, end_of, entry_of, entry_under, row_of
 
 _logger = logging.getLogger("gochatsecure.log")
 _STREAMS_KNOWN = 10_000  # ends kept in memory; the rest are looked up again
@@ -89,6 +90,8 @@ class Writer:
                     for entry in outcome.entries:
                         if isinstance(entry.content, Deleted):
                             bare |= self._erase(ends[entry.stream].number, entry.stream, entry.content.target)
+                        elif (slot := slot_of(entry.stream, entry.content)) is not None:
+                            self._connection.execute(RULE, (ends[entry.stream].number, *slot, entry.seq))
             if bare:
                 outcomes = [_as_it_is_now(outcome, bare) for outcome in outcomes]
             marked = {key: self._mark(*key, seq) for key, seq in marks.items()}
@@ -113,7 +116,9 @@ class Writer:
         made: dict[tuple[str, str | None], Entry] = {}  # in this very group
         for draft in drafts:
             key = (draft.sender, draft.cid)
-            first = made.get(key) or self._first(draft)
+            first = made.get(key)
+            if first is None and draft.cid is not None:
+                first = entry_under(self._connection, draft.sender, draft.cid)
             if first is None:
                 entries = self._number(draft, ends, rows)
                 outcomes.append(Committed(draft, entries))
@@ -156,16 +161,6 @@ class Writer:
         inserted = self._connection.execute("INSERT INTO stream (name, floor, base) VALUES (?, 1, ?)", (stream, base))
         assert inserted.lastrowid is not None
         return _End(inserted.lastrowid, 0, base)
-
-    def _first(self, draft: Draft) -> Entry | None:
-        """The entry that this draft's cid has made before."""
-        if draft.cid is None:
-            return None
-        row = self._connection.execute(
-            f"SELECT name, {COLUMNS} FROM entry JOIN stream ON stream = id WHERE sender = ? AND cid = ?",
-            (draft.sender, draft.cid),
-        ).fetchone()
-        return None if row is None else entry_of(*row)
 
     def _erase(self, number: int, stream: Stream, target: int) -> dict[tuple[Stream, int], Entry]:
         """The text of this entry and of its edits. Answers with what is left of them."""

@@ -16,6 +16,7 @@ from ..chat.commands import Asked, RequestId
 from ..chat.errors import Refusal, Temporary
 from ..chat.events import (
     Acked,
+    BanList,
     Done,
     Draining,
     Entered,
@@ -37,7 +38,7 @@ from ..chat.events import (
     UnreadList,
     Welcome,
 )
-from ..chat.model import KIND_OF, Entry, Message, Position, Told, name_of, room_of_stream, text_of
+from ..chat.model import KIND_OF, Entry, Message, Position, Told, name_of, room_of_stream, shown, text_of
 from ..chat.table import BY_OP, Row, checked
 from .websocket import frame
 
@@ -137,14 +138,12 @@ def _error(refusal: Refusal) -> _Fields:
 
 def _entry(entry: Entry) -> _Fields:
     """As an event: with all that its place in the chain is made of."""
-    content = entry.content
+    content = shown(entry.content)
     fields: _Fields = {"event": KIND_OF[type(content)]}
     if room := room_of_stream(entry.stream):
         fields["room"] = room
     fields |= {"seq": entry.seq, "ts": entry.ts, "from": name_of(entry.sender), "cid": entry.cid}
     fields |= zip(content._fields, content, strict=True)
-    if isinstance(content, Told):
-        fields["to"] = name_of(content.to)
     if is_erased(entry):
         del fields["text"]
         fields["commitment"] = base64url(entry.seal)
@@ -156,12 +155,10 @@ def _entry(entry: Entry) -> _Fields:
 
 def _message(message: Message) -> _Fields:
     """A message as it is now."""
-    entry, content = message.entry, message.entry.content
+    entry, content = message.entry, shown(message.entry.content)
     fields: _Fields = {"seq": entry.seq, "ts": entry.ts, "from": name_of(entry.sender), "cid": entry.cid}
     fields |= zip(content._fields, content, strict=True)
     fields["text"] = message.text
-    if isinstance(content, Told):
-        fields["to"] = name_of(content.to)
     if message.edited is not None:
         fields["edited"] = {"seq": message.edited.seq, "ts": message.edited.ts}
     if message.deleted is not None:
@@ -188,7 +185,12 @@ def _replay(replay: Replay) -> _Fields:
 
 
 def _members(members: Members) -> _Fields:
-    return {"members": [{"name": name, "sessions": count} for name, count in members.names], "total": members.total}
+    listed = [{"name": name, "sessions": count, "role": str(role)} for name, count, role in members.members]
+    return {"members": listed, "total": members.total}
+
+
+def _sentences(sentences: Mapping[str, tuple[int | None, str]]) -> list[_Fields]:
+    return [{"name": name, "until": until, "reason": reason} for name, (until, reason) in sentences.items()]
 
 
 def _place(room: str | None, with_: str | None) -> _Fields:
@@ -210,8 +212,9 @@ def _fields(event: Event) -> _Fields:
             return {"reconnect_after_ms": after}
         case Acked(entry, epoch, dup, delivered):
             return _acked(entry, epoch, dup, delivered)
-        case Entered(room=room, replay=replay, members=members, topic=topic):
-            return {"room": room, **_replay(replay), **_members(members), "topic": topic}
+        case Entered(room, _, role, replay, members, topic, visibility, slow):
+            standing = {"role": str(role), "topic": topic, "visibility": visibility, "slow": slow}
+            return {"room": room, **_replay(replay), **_members(members), **standing}
         case Replayed(replay):
             return _replay(replay)
         case Messages(room, with_, messages, first, last, more, floor):
@@ -228,6 +231,8 @@ def _fields(event: Event) -> _Fields:
             return {"room": room, "messages": [_message(one) for one in messages], "before": before, "more": more}
         case Members(room):
             return {"room": room, **_members(event)}
+        case BanList(room, banned, muted):
+            return {"room": room, "banned": _sentences(banned), "muted": _sentences(muted)}
         case RoomList(rooms, total):
             return {"rooms": [{"room": room, "members": count} for room, count in rooms], "total": total}
         case Presence(name, sessions):

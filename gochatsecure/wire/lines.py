@@ -7,17 +7,21 @@ terminal's cursor. Names hold no space, colon, parenthesis or sign, so that no n
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
 
 from ..chat.commands import Asked, Command, RequestId
 from ..chat.errors import Refusal, Temporary
 from ..chat.events import (
     Acked,
+    BanList,
     Entered,
     Event,
     Found,
     HelpText,
     Joined,
     Left,
+    Member,
     Members,
     Messages,
     Presence,
@@ -25,18 +29,29 @@ from ..chat.events import (
     RoomList,
 )
 from ..chat.model import (
+    Banned,
     Deleted,
     Edited,
     Entry,
+    Invited,
+    Kicked,
     Message,
+    Muted,
+    Opened,
     Posted,
+    Ranked,
     Reacted,
+    Role,
+    Slowed,
     Titled,
     Told,
+    Unbanned,
+    Unmuted,
     inbox_stream,
     name_of,
+    shown,
 )
-from ..chat.table import BY_WORD, SAY, TABLE, TELL, Row, checked
+from ..chat.table import BY_WORD, KINDS, SAY, TABLE, TELL, Row, checked
 from .websocket import frame
 
 # Code points that are written out: controls and line breaks; bidirectional controls; what cannot be seen. Not the
@@ -50,6 +65,7 @@ e0001
 _UNSEEN = re.compile("[\\s\u00ad\u200b-\u200f\u2060-\u2064\ufeff]*")  # before the first sign that is seen
 _AT = {"@", "\uff20", "\ufe6b"}
 _SLASH = {"/", "\uff0f"}
+_DIGITS = {"count": "0{0,5}[1-9][0-9]{0,5}", "seconds": "[1-9][0-9]{0,8}", "place": "[0-9]{1,9}"}  # as they are typed
 
 
 def visible(text: str) -> str:
@@ -116,8 +132,9 @@ def _command(row: Row, typed: str, room: str) -> Command:
         fields["room"] = room
     for name in row.typed:
         parameter = parameters[name]
-        if parameter.kind == "text":
-            word, typed = typed, ""
+        rest = typed
+        if parameter.kind in ("text", "reason"):
+            word, typed = typed.strip() if parameter.kind == "reason" else typed, ""
         else:
             word, _, typed = typed.lstrip(" ").partition(" ")
         if not word.strip():
@@ -125,9 +142,13 @@ def _command(row: Row, typed: str, room: str) -> Command:
                 raise Refusal("argument_missing", f"type it as: {_usage(row)}")
             continue
         value: object = word
-        if parameter.kind == "count":
-            if not re.fullmatch("[0-9]{1,6}", word) or int(word) < 1:
-                raise Refusal("argument_invalid", f"N is a whole number from 1; type it as: {_usage(row)}")
+        if parameter.kind in _DIGITS:
+            if not word.isdecimal() and not parameter.required and name != row.typed[-1]:
+                typed = rest  # it is left out: this is the next one
+                continue
+            if not re.fullmatch(_DIGITS[parameter.kind], word):
+                detail = f"that is not {KINDS[parameter.kind]}, or too many digits; type it as: {_usage(row)}"
+                raise Refusal("argument_invalid", detail)
             value = int(word)
         fields[parameter.field] = checked(parameter, value)
     if typed.strip():
@@ -151,8 +172,43 @@ def _entry(entry: Entry) -> str:
             return f"(Deleted) {name} took a message back"
         case Reacted(_, emoji, on):
             return f"(Reaction) {name}: {visible(emoji)}" if on else f"(Reaction) {name} took {visible(emoji)} back"
+    return _rule(name, entry)
+
+
+def _rule(name: str, entry: Entry) -> str:
+    """What somebody has decided about the room, or about somebody in it."""
+    match shown(entry.content):
         case Titled(text):
             return f"(Topic) {name}: {visible(text)}"
+        case Ranked(whom, role):
+            return f"(Room) {name} made {whom} {'an' if role == 'owner' else 'a'} {role}"
+        case Invited(whom, into):
+            return f"(Room) {name} invited {whom} to {into}"
+        case Kicked(whom, reason):
+            return f"(Room) {name} took {whom} out{_because(reason)}"
+        case Banned(whom, until, reason):
+            return f"(Room) {name} banned {whom}{_until(until)}{_because(reason)}"
+        case Unbanned(whom):
+            return f"(Room) {name} took the ban of {whom} back"
+        case Muted(whom, until, reason):
+            return f"(Room) {name} muted {whom}{_until(until)}{_because(reason)}"
+        case Unmuted(whom):
+            return f"(Room) {name} lets {whom} speak again"
+        case Slowed(seconds):
+            return f"(Room) {name} set one message in {seconds} s" if seconds else f"(Room) {name} took slow mode back"
+        case Opened(visibility):
+            return f"(Room) {name} made this room {visibility}"
+    raise TypeError(f"is no rule: {type(entry.content).__name__}")
+
+
+def _because(reason: str) -> str:
+    return f": {visible(reason)}" if reason else ""
+
+
+def _until(until: int | None) -> str:
+    if until is None:
+        return ""
+    return f" until {datetime.fromtimestamp(until / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _message(message: Message) -> str:
@@ -188,9 +244,11 @@ def _lines(event: Event) -> list[str]:
         case Found(messages=found):
             return [*map(_message, reversed(found))] or ["# nothing found"]
         case Members(room, names, total):
-            return [f"# in {room}: {', '.join(name for name, _ in names)}{_more(total - len(names))}"]
+            return [f"# in {room}: {', '.join(map(_member, names))}{_more(total - len(names))}"]
         case RoomList(rooms, total):
             return [f"# rooms: {', '.join(f'{name} ({count})' for name, count in rooms)}{_more(total - len(rooms))}"]
+        case BanList(room, banned, muted):
+            return [f"# banned from {room}: {_sentences(banned)}", f"# muted in {room}: {_sentences(muted)}"]
         case Presence(name, sessions):
             return [f"# {name} is {'connected' if sessions else 'not connected'}"]
         case HelpText():
@@ -201,6 +259,14 @@ def _lines(event: Event) -> list[str]:
                 wait = f"; try again in {max(0.1, refusal.retry_after_ms / 1000):.1f} s"
             return [f"! {refusal.message}{wait}"]
     return []  # acks, marks, typing: nothing that a line would tell
+
+
+def _member(member: Member) -> str:
+    return f"{member.name} ({member.role})" if member.role >= Role.MODERATOR else member.name
+
+
+def _sentences(sentences: Mapping[str, tuple[int | None, str]]) -> str:
+    return "; ".join(f"{name}{_until(until)}{_because(why)}" for name, (until, why) in sentences.items()) or "nobody"
 
 
 def _more(count: int) -> str:

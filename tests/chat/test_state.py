@@ -7,7 +7,7 @@ import unittest
 from gochatsecure.chat.chain import SALT, advance, erased, is_erased
 from gochatsecure.chat.commands import Append, Command, Delete, Edit, Help, React, Rooms, Say, SetTopic, Tell, Who
 from gochatsecure.chat.errors import Refusal
-from gochatsecure.chat.events import HelpText, Members, RoomList
+from gochatsecure.chat.events import HelpText, Member, Members, RoomList
 from gochatsecure.chat.model import (
     Content,
     Deleted,
@@ -38,7 +38,7 @@ START = Position("e1", 1, 0, bytes(32))
 
 class StateTestCase(unittest.TestCase):
     def setUp(self) -> None:
-        self.lobby = Lobby(max_text=20, names_listed=3)
+        self.lobby = Lobby(max_text=20, names_listed=3, room_rules=3)
         self.room = self.lobby.rooms["general"] = Room("general", START, (), 5)
         for identity in (ALICE, BOB, CAROL):
             self.lobby.arrive(identity)
@@ -140,7 +140,12 @@ class Asking(StateTestCase):
         self.lobby.enter(self.room, CAROL)
         self.lobby.enter(self.room, BOB)
         self.assertEqual(
-            self.lobby.answer(ALICE, Who("general")), Members("general", [("alice", 1), ("bob", 1), ("carol", 1)], 3)
+            self.lobby.answer(ALICE, Who("general")),
+            Members(
+                "general",
+                [Member("alice", 1, Role.GUEST), Member("bob", 1, Role.GUEST), Member("carol", 1, Role.MEMBER)],
+                3,
+            ),
         )
 
     def test_a_long_list_is_cut_and_says_so(self) -> None:
@@ -148,7 +153,7 @@ class Asking(StateTestCase):
             self.lobby.enter(self.room, Identity(f"guest{number}", "s"))
         self.assertEqual(
             self.lobby.answer(ALICE, Who("general")),
-            Members("general", [("alice", 1), ("guest0", 1), ("guest1", 1)], 6),
+            Members("general", [Member(name, 1, Role.GUEST) for name in ("alice", "guest0", "guest1")], 6),
         )
 
     def test_who_is_in_a_room_is_told_to_its_members_only(self) -> None:
@@ -215,7 +220,7 @@ class Applying(StateTestCase):
     def test_the_last_topic_stands(self) -> None:
         self.apply(Titled("one"))
         self.apply(Titled("two"))
-        self.assertEqual(self.room.topic, "two")
+        self.assertEqual(self.room.standing.topic, "two")
 
     def test_a_private_entry_changes_no_room(self) -> None:
         self.lobby.apply(Entry(inbox_stream(BOB.key), 1, NOW, ALICE.key, None, Told(BOB.key, "psst")))

@@ -51,6 +51,7 @@ class TheTable(unittest.TestCase):
         self.assertEqual(table.BY_WORD["/join"].usage, "/join ROOM")
         self.assertEqual(table.BY_WORD["/who"].usage, "/who")
         self.assertEqual(table.TELL.usage, "@NAME TEXT")
+        self.assertEqual(table.BY_WORD["/ban"].usage, "/ban NAME [SECONDS] [REASON]")
 
     def test_every_kind_is_told_in_words(self) -> None:
         self.assertEqual(set(table.KINDS), set(typing.get_args(Kind)))
@@ -69,6 +70,10 @@ class Values(unittest.TestCase):
         "flag": [True, False],
         "emoji": ["👍", "👩\u200d👩\u200d👧", ":tada:"],
         "token": ["a.b.c"],
+        "seconds": [1, 10**9],
+        "reason": ["", "spam", "x" * 200],
+        "role": ["member", "moderator", "owner"],
+        "visibility": ["public", "unlisted", "private"],
     }
     BAD: typing.ClassVar[dict[Kind, list[object]]] = {
         "room": [1, "", "a b", "x" * 65, ["general"]],
@@ -81,6 +86,10 @@ class Values(unittest.TestCase):
         "flag": [0, 1, "true"],
         "emoji": ["", "a b", "\x00", "x" * 33, 1, "\ud800"],
         "token": [1],
+        "seconds": [0, -1, True, 1.5, 10**9 + 1, "1"],
+        "reason": [1, "x" * 201, "\ud800"],
+        "role": ["guest", "Owner", "", 3, ["owner"]],
+        "visibility": ["", "Private", True, {}],
         "cursor": [1, {}, {"epoch": "e"}, {"epoch": "e", "seq": -1}, {"epoch": 1, "seq": 1}],
     }
 

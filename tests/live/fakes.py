@@ -18,9 +18,9 @@ from gochatsecure.chat.model import (
     Posted,
     Role,
     Stream,
-    Titled,
     Told,
     room_stream,
+    slot_of,
     target_of,
     text_of,
 )
@@ -106,8 +106,8 @@ class HeldLog:
     async def look(self, stream: Stream, limit: int) -> Opening:
         await self._readable()
         kept = self.kept.get(stream, [])
-        topics = [entry for entry in kept if isinstance(entry.content, Titled)]
-        return Opening(self.position(stream), kept[max(0, len(kept) - limit) :], topics[-1] if topics else None)
+        rules = [entry for entry in kept if slot_of(stream, entry.content) is not None]
+        return Opening(self.position(stream), kept[max(0, len(kept) - limit) :], rules)
 
     async def read(self, stream: Stream, after: int, limit: int) -> list[Entry]:
         await self._readable()
@@ -121,6 +121,11 @@ class HeldLog:
         about = [entry for entry in kept if target_of(entry.content) is not None]
         first = found[-limit].seq if len(found) > limit else 1
         return Page(found[-limit:], about, first, len(below), len(found) > limit, self.position(stream))
+
+    async def find(self, sender: str, cid: str) -> Entry | None:
+        await self._readable()
+        under = (entry for kept in self.kept.values() for entry in kept if (entry.sender, entry.cid) == (sender, cid))
+        return next(under, None)
 
     async def count(self, stream: Stream, after: int, besides: str, most: int, peer: str | None = None) -> int:
         await self._readable()

@@ -15,16 +15,22 @@ from gochatsecure.chat.chain import SALT, genesis, is_erased
 from gochatsecure.chat.errors import Refusal, Temporary
 from gochatsecure.chat.fold import fold
 from gochatsecure.chat.model import (
+    Banned,
     Content,
     Deleted,
     Draft,
     Edited,
     Entry,
+    Invited,
+    Opened,
     Posted,
+    Ranked,
     Reacted,
+    Slowed,
     Stream,
     Titled,
     Told,
+    Unbanned,
     text_of,
 )
 from gochatsecure.log.port import REACTIONS, Anchor, Committed, Failed, Log, Sink
@@ -267,6 +273,7 @@ class ReadingContract(Base):
         ):
             with (
                 self.subTest(anchor, bound=bound),
+                mock.patch("gochatsecure.log.port.SCAN", bound),
                 mock.patch("gochatsecure.log.reader.SCAN", bound),
                 mock.patch("gochatsecure.log.memory.SCAN", bound),
             ):
@@ -341,11 +348,41 @@ class ReadingContract(Base):
 
     async def test_the_last_topic_is_told_however_long_ago_it_was_set(self) -> None:
         log, shown = await self.started()
-        self.assertIsNone((await log.look(ROOM, 1)).topic)
+        self.assertEqual((await log.look(ROOM, 1)).rules, [])
         await append(log, shown, drafted(Titled("old")), drafted(Titled("new")), *(said("x") for _ in range(50)))
-        topic = (await log.look(ROOM, 1)).topic
-        assert topic is not None
+        (topic,) = (await log.look(ROOM, 1)).rules
         self.assertEqual((topic.seq, topic.content), (2, Titled("new")))
+
+    async def test_the_last_rule_of_each_kind_and_about_each_is_told_in_the_logs_order(self) -> None:
+        log, shown = await self.started()
+        rules: list[Content] = [
+            Banned("bob", 5, "spam"),
+            Banned("eve~s", None, ""),
+            Ranked("carol", "owner"),
+            Opened("private"),
+            Unbanned("bob"),
+            Banned("bob", None, "again"),
+            Slowed(5),
+            Ranked("carol", "moderator"),
+        ]
+        await append(log, shown, *(drafted(rule) for rule in rules), *(said("x") for _ in range(50)))
+        told = (await log.look(ROOM, 1)).rules
+        self.assertEqual([entry.content for entry in told], [rules[number] for number in (1, 3, 4, 5, 6, 7)])
+        self.assertEqual([entry.seq for entry in told], [2, 4, 5, 6, 7, 8])
+
+    async def test_an_invitation_is_a_rule_of_its_room_and_none_of_an_inbox(self) -> None:
+        log, shown = await self.started()
+        invited = Invited("bob", "general")
+        await append(log, shown, Draft("alice", 1, ((ROOM, invited), (BOB, invited)), None))
+        self.assertEqual([entry.content for entry in (await log.look(ROOM, 1)).rules], [invited])
+        self.assertEqual((await log.look(BOB, 1)).rules, [])
+
+    async def test_an_entry_is_found_under_its_cid(self) -> None:
+        log, shown = await self.started()
+        self.assertIsNone(await log.find("alice", "c1"))
+        (outcome,) = await append(log, shown, said("one", cid="c1"))
+        self.assertEqual([await log.find("alice", "c1")], entries(outcome))
+        self.assertIsNone(await log.find("bob", "c1"))
 
     # Marks.
 

@@ -8,7 +8,7 @@ import unittest
 from contextlib import closing
 from unittest import mock
 
-from gochatsecure.chat.model import Deleted, Edited, Reacted, Stream, text_of
+from gochatsecure.chat.model import Banned, Deleted, Edited, Reacted, Stream, text_of
 from gochatsecure.log.port import Anchor, Committed, Log, Outcome, Sink
 from gochatsecure.log.sqlite import SQLiteLog
 from gochatsecure.log.verify import verify
@@ -139,7 +139,8 @@ class Plans(StoreTestCase):
         with faults() as store:
             log, shown = await self.start()
             await append(log, shown, said("a", cid="c"), said("a", cid="c"), said("b"), told("x"))
-            await append(log, shown, drafted(Deleted(1)))
+            await append(log, shown, drafted(Deleted(1)), drafted(Banned("bob", None, "")))
+            await log.find("alice", "c")
             await log.read(ROOM, 0, 10)
             await log.look(ROOM, 10)
             for peer in (None, "bob"):

@@ -7,7 +7,7 @@ from contextlib import closing
 from unittest import mock
 
 from gochatsecure.chat.chain import base64url, erased
-from gochatsecure.chat.model import KINDS, Deleted, Draft, Edited, Stream
+from gochatsecure.chat.model import KINDS, Deleted, Draft, Edited, Stream, Titled
 from gochatsecure.errors import StoreError
 from gochatsecure.log.verify import Report, verify
 
@@ -23,6 +23,7 @@ class Verifying(StoreTestCase):
         log, shown = await self.start()
         await append(log, shown, *(said(f"{SECRET} {number}", cid=f"c{number}") for number in range(6)))
         await append(log, shown, told(SECRET), said("elsewhere", stream=OTHER))
+        await append(log, shown, Draft("alice", 1, ((OTHER, Titled(SECRET)),)))
         await append(
             log, shown, Draft("alice", 1, ((ROOM, Edited(2, SECRET)),)), Draft("alice", 1, ((ROOM, Deleted(2)),))
         )
@@ -41,7 +42,7 @@ class Verifying(StoreTestCase):
     async def test_a_store_that_nobody_touched_has_no_fault(self) -> None:
         await self.fill()
         report = verify(self.path)
-        self.assertEqual((report.faults, report.entries, len(report.positions)), ([], 11, 4))
+        self.assertEqual((report.faults, report.entries, len(report.positions)), ([], 12, 4))
         self.assertEqual((report.positions[ROOM].floor, report.positions[ROOM].last), (1, 8))
 
     async def test_its_heads_are_those_that_clients_were_told(self) -> None:
@@ -89,6 +90,12 @@ class Verifying(StoreTestCase):
                 report = self.tamper(statement)
                 self.assertTrue(any(told.startswith(f"room/default: {fault}") for told in report.faults), report.faults)
                 self.assertNotIn(SECRET, " ".join(report.faults))
+
+    async def test_a_rule_that_no_entry_makes_is_found(self) -> None:
+        await self.fill()
+        for statement in ("DELETE FROM rule", "UPDATE rule SET seq = 4", "UPDATE rule SET person = 'bob'"):
+            faults = self.tamper(statement).faults
+            self.assertEqual(faults, ["room/other: its rules are not those that its entries make"])
 
     async def test_entries_that_have_changed_places_are_found(self) -> None:
         await self.fill()
@@ -164,10 +171,10 @@ class Verifying(StoreTestCase):
         await self.fill()
         report = self.tamper("PRAGMA foreign_keys = OFF", "UPDATE entry SET stream = stream + 100")
         strays = [fault for fault in report.faults if fault == "database: a row of entry belongs to no stream"]
-        self.assertEqual(len(strays), 11)
+        self.assertEqual(len(strays), 12)
         with mock.patch("gochatsecure.log.verify._TOLD", 3):
             report = self.tamper("PRAGMA foreign_keys = OFF", "UPDATE entry SET stream = stream + 100")
-        self.assertIn("database: and 8 faults more", report.faults)
+        self.assertIn("database: and 9 faults more", report.faults)
 
     async def test_a_store_with_another_number_of_epochs_than_one_is_found(self) -> None:
         await self.fill()

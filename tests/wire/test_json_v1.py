@@ -22,6 +22,7 @@ from gochatsecure.chat.events import (
     Joined,
     Left,
     Marked,
+    Member,
     Members,
     Messages,
     Refused,
@@ -39,6 +40,7 @@ from gochatsecure.chat.model import (
     Position,
     Posted,
     Reacted,
+    Role,
     Stream,
     Titled,
     Told,
@@ -192,8 +194,8 @@ class Answers(unittest.TestCase):
 
     def test_a_join_tells_where_the_room_stands_and_what_was_missed(self) -> None:
         replay = Replay(Position("e1", 1, 2, bytes(32)), True, False, [kept(Posted("hi"), seq=2)])
-        members = Members("den", [("alice", 2)], 1)
-        ok = answered(Entered("den", "alice", replay, members, "cats", ()))["ok"]
+        members = Members("den", [Member("alice", 2, Role.OWNER)], 1)
+        ok = answered(Entered("den", "alice", Role.OWNER, replay, members, "cats", "unlisted", 5, ()))["ok"]
         self.assertEqual(
             {name: ok[name] for name in ("room", "epoch", "floor", "last", "head", "recovered", "more", "topic")},
             {
@@ -201,7 +203,8 @@ class Answers(unittest.TestCase):
                 "recovered": True, "more": False, "topic": "cats",
             },
         )  # fmt: skip
-        self.assertEqual((ok["members"], ok["total"]), ([{"name": "alice", "sessions": 2}], 1))
+        self.assertEqual((ok["members"], ok["total"]), ([{"name": "alice", "sessions": 2, "role": "owner"}], 1))
+        self.assertEqual((ok["role"], ok["visibility"], ok["slow"]), ("owner", "unlisted", 5))
         self.assertEqual(ok["events"], [shown(kept(Posted("hi"), seq=2))])
 
     def test_history_is_messages_in_their_present_state(self) -> None:

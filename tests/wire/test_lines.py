@@ -10,8 +10,8 @@ from wsproto.events import TextMessage
 
 from gochatsecure.chat.commands import Command, Help, History, Join, Quit, Rooms, Say, Tell, Who
 from gochatsecure.chat.errors import Refusal, Temporary
-from gochatsecure.chat.events import Event, HelpText, Joined, Left, Members, Messages, Refused, RoomList
-from gochatsecure.chat.model import Content, Entry, Message, Posted, Told, inbox_stream, room_stream, text_of
+from gochatsecure.chat.events import Event, HelpText, Joined, Left, Member, Members, Messages, Refused, RoomList
+from gochatsecure.chat.model import Content, Entry, Message, Posted, Role, Told, inbox_stream, room_stream, text_of
 from gochatsecure.chat.table import TABLE
 from gochatsecure.wire.formats import WireFormat
 from gochatsecure.wire.lines import LINES
@@ -229,9 +229,12 @@ class Frames(unittest.TestCase):
         self.assertEqual(FORMAT.frames(Messages("den", None, [], 1, 0, False, 1)), b"")
 
     def test_lists(self) -> None:
-        self.assertEqual(shown(Members("den", [("alice", 1), ("bob", 2)], 2)), ["# in den: alice, bob"])
-        self.assertEqual(shown(Members("den", [("alice", 1)], 2)), ["# in den: alice and 1 more"])
-        self.assertEqual(shown(Members("den", [("alice", 1)], 3)), ["# in den: alice and 2 more"])
+        self.assertEqual(
+            shown(Members("den", [Member("alice", 1, Role.GUEST), Member("bob", 2, Role.OWNER)], 2)),
+            ["# in den: alice, bob (owner)"],
+        )
+        self.assertEqual(shown(Members("den", [Member("alice", 1, Role.MEMBER)], 2)), ["# in den: alice and 1 more"])
+        self.assertEqual(shown(Members("den", [Member("alice", 1, Role.MEMBER)], 3)), ["# in den: alice and 2 more"])
         self.assertEqual(shown(RoomList([("den", 2), ("attic", 1)], 2)), ["# rooms: den (2), attic (1)"])
         self.assertEqual(shown(RoomList([("den", 2)], 9)), ["# rooms: den (2) and 8 more"])
 

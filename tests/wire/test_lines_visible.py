@@ -9,8 +9,8 @@ import unittest
 from typing import NamedTuple
 
 from gochatsecure.chat.errors import Refusal
-from gochatsecure.chat.events import Event, Joined, Left, Members, Messages, Refused, RoomList
-from gochatsecure.chat.model import Entry, Message, Posted, Told
+from gochatsecure.chat.events import Event, Joined, Left, Member, Members, Messages, Refused, RoomList
+from gochatsecure.chat.model import Entry, Message, Posted, Role, Told
 from gochatsecure.chat.names import InvalidName, canonical_room, canonical_user
 from gochatsecure.wire.lines import visible
 from tests.wire.support import PropertyTestCase
@@ -196,7 +196,7 @@ class Generated(PropertyTestCase):
                 entry(Told(bob, text), alice, inbox=alice),
                 Joined("den", alice),
                 Left("den", alice),
-                Members(canonical_room(bob), [(alice, 1), (bob, 2)], 2 + number),
+                Members(canonical_room(bob), [Member(alice, 1, Role.GUEST), Member(bob, 2, Role.OWNER)], 2 + number),
                 RoomList([(canonical_room(alice), number)], 1),
                 Refused(Refusal("x", "no; try else")),
             ):
