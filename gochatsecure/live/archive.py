@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from heapq import merge
 
 from ..chat.commands import History, Inbox, Read, Search
 from ..chat.errors import Refusal
 from ..chat.events import Found, Marked, Messages, Replayed, UnreadList
 from ..chat.fold import fold
-from ..chat.model import Message, Stream, inbox_stream, room_stream
+from ..chat.model import Identity, Message, Stream, inbox_stream, room_stream
+from ..chat.standing import Standing
 from ..chat.state import NOT_A_MEMBER, Lobby
 from ..limits import Limits
 from ..log.port import Anchor, Log, Page
@@ -24,12 +26,15 @@ _COUNTED = 1000  # unread messages of one place; more are "1000"
 class Archive:
     """`history`: messages in one answer to who names no limit."""
 
-    def __init__(self, log: Log, lobby: Lobby, fanout: Fanout, limits: Limits, history: int) -> None:
+    def __init__(
+        self, log: Log, lobby: Lobby, fanout: Fanout, limits: Limits, history: int, wall: Callable[[], float]
+    ) -> None:
         self._log = log
         self._lobby = lobby
         self._fanout = fanout
         self._limits = limits
         self._history = history
+        self._wall = wall
 
     async def look_back(self, session: Session, command: History) -> Messages:
         stream = self._stream(session, command.room, command.with_)
@@ -112,9 +117,17 @@ class Archive:
             if kind == "with":
                 own = inbox_stream(identity.key)
                 conversations.append((name, seq, await self._log.count(own, seq, identity.key, _COUNTED, name)))
-            elif kind == "room" and identity.may_enter(name):
+            elif kind == "room" and await self._may_enter(identity, name):
                 rooms.append((name, seq, await self._log.count(room_stream(name), seq, identity.key, _COUNTED)))
         return UnreadList(rooms, conversations)
+
+    async def _may_enter(self, identity: Identity, room: str) -> bool:
+        standing = Standing((await self._log.look(room_stream(room), 0)).rules)
+        try:
+            standing.check_entry(identity, int(self._wall() * 1000))
+        except Refusal:
+            return False
+        return identity.may_enter(room)
 
     def _stream(self, session: Session, room: str | None, with_: str | None) -> Stream:
         if (room is None) == (with_ is None):

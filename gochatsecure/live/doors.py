@@ -26,12 +26,12 @@ class Doors:
     def __init__(
         self, log: Log, lobby: Lobby, fanout: Fanout, limits: Limits, history: int, wall: Callable[[], float]
     ) -> None:
-        self._wall = wall
         self._log = log
         self._lobby = lobby
         self._fanout = fanout
         self._limits = limits
         self._history = history
+        self._wall = wall
         self._opening: Counter[str] = Counter()  # by room: how many are reading its log to enter it
 
     async def join(self, session: Session, command: Join) -> Entered | None:

@@ -76,7 +76,7 @@ class Hub:
             self._lobby,
             self._fanout,
             self._doors,
-            Archive(log, self._lobby, self._fanout, limits, history),
+            Archive(log, self._lobby, self._fanout, limits, history, wall),
             limits=limits,
             identify=identify,
             wall=wall,

@@ -52,6 +52,19 @@ class TakingOut(RulesTestCase):
         self.assertEqual(lines.seen()[-1:], ["(Room) olga took lina out"])
         self.assertEqual((lines.closed or (0,))[0], FORBIDDEN)
 
+    async def test_who_comes_straight_into_a_room_that_bans_one_is_sent_away_for_good(self) -> None:
+        await self.rule(self.olga, "ban", name="lina")
+        lina = await self.world.enter("lina", "den")
+        self.assertEqual((lina.closed or (0,))[0], FORBIDDEN)
+        self.assertEqual(lina.session.rooms, set())
+
+    async def test_who_is_banned_is_not_told_how_much_is_said_there(self) -> None:
+        await self.gus.asks("read", room="den", seq=2)
+        await self.send(self.mona, "hi", "m")
+        self.assertEqual([place["unread"] for place in (await self.gus.asks("unread"))["rooms"]], [1])
+        await self.rule(self.olga, "ban", name="gus")
+        self.assertEqual((await self.gus.asks("unread"))["rooms"], [])
+
     async def test_all_sessions_of_the_name_go(self) -> None:
         second = await self.enter("gus")
         await self.rule(self.mona, "ban", name="gus")
