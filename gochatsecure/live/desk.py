@@ -65,6 +65,7 @@ class Desk:
         *,
         limits: Limits,
         identify: Callable[[str], Identity],
+        is_owned: Callable[[str], bool],
         wall: Callable[[], float],
         monotonic: Callable[[], float],
     ) -> None:
@@ -74,6 +75,7 @@ class Desk:
         self._doors = doors
         self._archive = archive
         self._identify = identify
+        self._is_owned = is_owned
         self._wall = wall
         self._monotonic = monotonic
         self._typing = Rates(1 / limits.typing_s, 1, limits.tracked_addresses)
@@ -149,7 +151,7 @@ class Desk:
         """A private message to the owner of a name waits in the inbox; a guest's name is nobody's. Raises Refusal."""
         command = pending.command
         assert isinstance(command, Tell)
-        known = await self._log.marks(command.to, 1)
+        known = self._is_owned(command.to) or await self._log.marks(command.to, 1)
         self._append(pending, Identity(command.to, "") if known else None)
 
     def _show_typing(self, session: Session, command: Type) -> None:

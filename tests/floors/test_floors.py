@@ -11,13 +11,13 @@ from pathlib import Path
 from tests.support import ROOT
 
 PACKAGE = ROOT / "gochatsecure"
-GROUND = {"errors", "journal", "limits", "private", "version"}
+GROUND = {"errors", "journal", "limits", "private", "version", "worker"}
 MAY_IMPORT: dict[str, set[str]] = {
     **{module: {"errors"} for module in GROUND},
     "chat": set(),
     "wire": {"chat", "limits"},
     "auth": {"chat", "errors", "limits", "private"},
-    "log": {"chat", "errors", "limits", "private"},
+    "log": {"chat", "errors", "limits", "private", "worker"},
     "live": {"chat", "wire", "auth", "log", *GROUND},
     "client": {"chat", "wire", *GROUND},
     "settings": {"errors", "limits"},
@@ -30,7 +30,9 @@ HOME: dict[str, set[str]] = {  # what only these rooms may import
     "h11": {"wire/http1.py"},
     "wsproto": {"wire/websocket.py", "wire/websocket_client.py"},
     "ssl": {"wire/tls.py", "live/certificates.py", "client/client.py", "client/requests.py"},
-    "sqlite3": {f"log/{module}.py" for module in ("migrations", "reader", "rows", "sqlite", "verify", "writer")},
+    "sqlite3": {
+        f"log/{module}.py" for module in ("account_table", "migrations", "reader", "rows", "sqlite", "verify", "writer")
+    },
     "hmac": {"auth/jwt.py"},
 }
 IMPURE = {"asyncio", "socket", "time", "threading", "concurrent", "select", "os", "random", "secrets", "logging"}
