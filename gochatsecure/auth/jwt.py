@@ -89,8 +89,7 @@ def verified(
     """
     if not 0 <= leeway <= MAX_LEEWAY:
         raise ValueError(f"leeway is from 0 to {MAX_LEEWAY} seconds")
-    payload, key = _authenticated_payload(token, keys)
-    claims = _object(payload)
+    claims, key = claims_of(token, keys)
     exp, nbf, iat = (_time(claims, name) for name in ("exp", "nbf", "iat"))
     aud = claims.get("aud", [None])  # [None]: nobody in particular
     if exp is None or not isinstance(aud, str | list):  # exp is optional in RFC 7519, required by JWT-5
@@ -103,6 +102,12 @@ def verified(
     if not all(start is None or start - leeway <= now for start in (nbf, iat)):  # RFC 7519 4.1.5, 4.1.6
         raise TokenError("token_not_yet_valid", "The token is not valid yet.")
     return claims, key
+
+
+def claims_of(token: str, keys: Sequence[Key]) -> tuple[dict[str, object], Key]:
+    """What one of `keys` has signed, and which. Whether it is good now is not asked. Raises TokenError."""
+    payload, key = _authenticated_payload(token, keys)
+    return _object(payload), key
 
 
 def _authenticated_payload(token: str, keys: Sequence[Key]) -> tuple[bytes, Key]:

@@ -17,7 +17,7 @@ from ..chat.model import ANY_ROOM, Identity, Role
 from ..chat.names import InvalidName, canonical_user
 from ..errors import KeyFileError
 from ..private import own_folder, refuse_shared
-from .jwt import MIN_SECRET, Key, TokenError, encode, verified
+from .jwt import MIN_SECRET, Key, TokenError, claims_of, encode, verified
 
 _WELL_KNOWN = ("supersecretkey", "your-256-bit-secret", "changeme", "secret", "password", "example")
 _LEEWAY = 5.0  # seconds by which a fronting site's clock may be ahead or behind
@@ -57,9 +57,14 @@ class KeyRing:
         except (OSError, UnicodeDecodeError) as error:
             raise KeyFileError(f"{path}: cannot be read: {error}", "name another file with -secret-file") from None
         try:
-            return cls([_parse_key(line) for line in text.splitlines() if line.strip() and line[0] != "#"])
+            return cls.of_text(text)
         except KeyFileError as error:
             raise KeyFileError(f"{path}: {error.cause}", error.mend) from None
+
+    @classmethod
+    def of_text(cls, text: str) -> KeyRing:
+        """The keys of a file with that text. Raises KeyFileError."""
+        return cls([parse_key(line) for line in text.splitlines() if line.strip() and line[0] != "#"])
 
     @classmethod
     def load_or_make(cls, path: Path) -> KeyRing:
@@ -73,10 +78,14 @@ class KeyRing:
             raise KeyFileError(f"{path}: cannot be made: {error.strerror}", "choose another -data") from None
         with os.fdopen(descriptor, "w") as file:
             file.write("# Signing keys of GoChatSecure: KID SECRET, oldest first; the last signs, each verifies.\n")
-            file.write(f"{secrets.token_hex(4)} {secrets.token_hex(32)}\n")
+            file.write(new_line())
             file.flush()
             os.fsync(file.fileno())
         return cls.load(path)
+
+    def claims(self, token: str) -> dict[str, object]:
+        """What is in a token of one of these keys, whether it is good now or not. Raises TokenError."""
+        return claims_of(token, self._keys)[0]
 
     def issue(self, identity: Identity, *, jti: str, now: float, life: float) -> str:
         """A token named `jti`, good for `life` seconds, for this identity whatever its own expiry is."""
@@ -129,7 +138,12 @@ class KeyRing:
         return Identity(name, sid, role, expires + _LEEWAY, tuple(rooms), ours, generation, signed_by)
 
 
-def _parse_key(line: str) -> Key:
+def new_line() -> str:
+    """A key that nobody can guess, as a line of the file."""
+    return f"{secrets.token_hex(4)} {secrets.token_hex(32)}\n"
+
+
+def parse_key(line: str) -> Key:
     fields = line.split()
     if len(fields) > 2 or (len(fields) == 2 and not re.fullmatch("[A-Za-z0-9._-]{1,64}", fields[0])):
         raise KeyFileError("a line is not KID SECRET", "write each key as one line: a short name, a space, the secret")

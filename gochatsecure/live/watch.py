@@ -111,7 +111,7 @@ class Watch:
             if changes.seen != self._authority.seen:
                 names = self._authority.take(changes)
                 for account in changes.accounts:
-                    how = {"role": account.role, "disabled": account.disabled}
+                    how = {"role": str(account.role), "disabled": account.disabled}
                     _logger.info(Happening("account_changed", username=account.name, **how))
                 self._hub.end(self._authority.objection, names)
 

@@ -9,7 +9,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -87,6 +87,16 @@ class AccountTable:
         found = self._connection.execute(f"SELECT {_COLUMNS} FROM account WHERE name = ?", (name,)).fetchone()
         return None if found is None else _account(*found)
 
+    def ended(self, name: str, sid: str, generation: int | None, now: int) -> str:
+        """Why a sign-in has ended before its token, or "". Who has no `generation` is asked for the sign-in alone."""
+        revoked = "SELECT 1 FROM revoked WHERE name = ? AND sid = ? AND until > ?"
+        if self._connection.execute(revoked, (name, sid, now)).fetchone():
+            return "it was revoked, or signed out"
+        account = self.get(name)
+        if generation is not None and (account is None or account.generation != generation):
+            return "the account has changed since"
+        return "the name is disabled" if account is not None and account.disabled else ""
+
     def all(self) -> list[Account]:
         return [_account(*row) for row in self._connection.execute(f"SELECT {_COLUMNS} FROM account ORDER BY name")]
 
@@ -104,6 +114,16 @@ class AccountTable:
         ).fetchall()
         seen = Seen(accounts[-1][0] if accounts else since.account, revocations[-1][0] if revocations else since[1])
         return Changes([_account(*row[1:]) for row in accounts], [Revocation(*row[1:]) for row in revocations], seen)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[AccountTable]:
+    """For an operator's command: whatever goes wrong is a StoreError."""
+    with closing(AccountTable(path)) as table:
+        try:
+            yield table
+        except sqlite3.Error as error:
+            raise StoreError(f"{path}: {error}", "try again, or see what else uses it") from None
 
 
 def _account(name: str, password: str, role: str, created: int, generation: int, disabled: int) -> Account:
