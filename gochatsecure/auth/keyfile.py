@@ -1,7 +1,7 @@
 """The file of signing keys, changed while a server reads it: a new file is put in the old one's place, whole.
 
 A key is rotated in two steps: a new one signs from now on, the old one still verifies; once its last token has
-expired, it is retired. A key that somebody else knows is retired at once, and everybody who signed in with it signs in again.
+expired, it is retired. A key that somebody else knows is retired at once: who signed in with it signs in again.
 """
 
 from __future__ import annotations

@@ -33,11 +33,13 @@ class AccountTable:
     """Used by one thread at a time. Raises sqlite3.Error, but for opening: StoreError."""
 
     def __init__(self, path: Path) -> None:
-        """The file is made if there is none."""
+        """The file is made if there is none. One that is there is left to SQLite: closing any other descriptor of it
+        would drop this process's locks, and whoever leaves last would take its commits away from under it."""
         path = Path(os.path.realpath(path))
         try:
             own_folder(path.parent)
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            with suppress(FileExistsError):
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
             refuse_shared(path, StoreError)
             self._connection = connect(path, durable=True)
             migrate(self._connection)
