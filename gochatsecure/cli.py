@@ -10,11 +10,13 @@ import logging
 import os
 import signal
 import sys
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import NoReturn
 
+from . import admin
 from .chat.chain import base64url
 from .errors import OperatorError, SettingsError
 from .journal import Happening, JSONFormatter, TextFormatter
@@ -23,6 +25,7 @@ from .server import ChatServer
 from .settings import Settings, default_of, flag_of, gather
 from .version import __version__
 
+_VERIFY = (("verify", "is the store whole? prints every log's head"),)
 _RESERVE = 64  # file descriptors for the store, the listening sockets, and connections on their way out
 
 try:
@@ -34,14 +37,15 @@ except ImportError:  # Windows
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a server until it is told to end, or do what else is asked. Returns the exit status: 0, or 1 for what an
     operator can mend."""
-    words = sys.argv[1:] if arguments is None else arguments
-    verifying = [*words[:1]] == ["verify"]
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    command = _COMMANDS.get(words[0]) if words else None
+    operands: list[str] = []
     try:
-        settings = _settings(words[1:] if verifying else words)
+        settings = _settings(words if command is None else words[1:], operands if command is not None else None)
         if settings is None:
             return 0
-        if verifying:
-            return _verify(settings)
+        if command is not None:
+            return command(settings, operands)
         _configure_logging(settings)
         asyncio.run(_serve(settings))
     except OperatorError as error:
@@ -52,8 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _settings(arguments: Sequence[str]) -> Settings | None:
-    """What was asked for; None if it was help or the version, which is then printed. Raises SettingsError."""
+def _settings(arguments: Sequence[str], operands: list[str] | None = None) -> Settings | None:
+    """What was asked for; None if it was help or the version, which is then printed. Raises SettingsError.
+
+    Where a command takes words that are no flags, `operands` gets them."""
     parser = _Parser(prog="gochatsecure", add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
     for name in ("help", "version"):
         parser.add_argument(f"-{name}", f"--{name}", *(["-h"] if name == "help" else []), action="store_true")
@@ -61,7 +67,12 @@ def _settings(arguments: Sequence[str]) -> Settings | None:
     for item in fields(Settings):
         if item.name != "limits":
             parser.add_argument(f"-{flag_of(item.name)}", f"--{flag_of(item.name)}", dest=item.name)
-    flags = vars(parser.parse_args(arguments))
+    if operands is None:
+        flags = vars(parser.parse_args(arguments))
+    else:
+        parser.add_argument("operands", nargs="*")
+        flags = vars(parser.parse_intermixed_args(arguments))
+        operands += flags.pop("operands", [])
     if "help" in flags:
         print(help_text(), end="")
         return None
@@ -72,8 +83,10 @@ def _settings(arguments: Sequence[str]) -> Settings | None:
     return gather(flags, os.environ, Path(config) if config else None)
 
 
-def _verify(settings: Settings) -> int:
+def _verify(settings: Settings, operands: Sequence[str]) -> int:
     """Look through the store; print its logs' heads, then what is wrong."""
+    if operands:
+        raise SettingsError(f"verify: what is {operands[0]}?", "name a store with -store sqlite:PATH")
     path = settings.store_path()
     if path is None:
         raise SettingsError("-store: memory: keeps nothing to verify", "name a store with -store sqlite:PATH")
@@ -86,6 +99,9 @@ def _verify(settings: Settings) -> int:
     return 1 if report.faults else 0
 
 
+_COMMANDS = {"verify": _verify, **admin.COMMANDS}
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise SettingsError(message, "gochatsecure -help lists the flags")
@@ -95,7 +111,10 @@ def help_text() -> str:
     """Every flag with its default, from the fields of Settings."""
     lines = [
         "usage: gochatsecure [flags]",
-        "       gochatsecure verify [flags]    is the store whole? also while a server runs; prints every log's head",
+        *(f"       gochatsecure {words:<32} {meaning}" for words, meaning in (*_VERIFY, *admin.USAGE)),
+        "",
+        "These commands work beside a running server, which notices within a second; they take -data, -store and",
+        "-secret-file as the server does. Passwords and tokens are asked for, or read from standard input.",
         "",
         "A secure chat server: TLS, signed tokens, rooms and private messages over WebSocket.",
         "",
@@ -126,12 +145,15 @@ def _configure_logging(settings: Settings) -> None:
 
 async def _serve(settings: Settings) -> None:
     ending = asyncio.Event()
+    reloads: deque[asyncio.Task[None]] = deque(maxlen=8)  # the loop itself would not keep them
     loop = asyncio.get_running_loop()
     settings = _within_file_limit(settings)
-    for number in {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}:
+    for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C raises KeyboardInterrupt instead
             loop.add_signal_handler(number, _end, ending)
     async with ChatServer(settings) as server:
+        if hasattr(signal, "SIGHUP"):
+            loop.add_signal_handler(signal.SIGHUP, lambda: reloads.append(loop.create_task(server.reload())))
         gc.collect()
         gc.freeze()  # what is here now stays: no need to look at it again
         gc.set_threshold(10_000, 20, 10)

@@ -46,6 +46,7 @@ class Limits:
     typing_s: float = 2.0  # between two signs that one is typing; clients show one for some 5 s
     backlog: int = 64 * 1024  # characters of the messages in one answer; a quarter of an outbox once written out
     refusals: int = 100  # commands refused in a row, for whatever reason, before a session is closed
+    refusals_per_minute: float = 60.0  # of one identity in the long run; twice `refusals` at once
 
     # Sign-in.
     token_s: int = 24 * 3600  # life of a token; the original's 24 hours
@@ -55,10 +56,29 @@ class Limits:
     sessions_per_minute: float = 300.0  # WebSockets that one address may open; an office behind one router
     identities_per_address: float = 20.0  # one address may do what so many identities may
     tracked_addresses: int = 65536  # addresses whose sign-in rate is remembered; the idle go first
+    registrations_per_hour: float = 20.0  # names that one address may register; a class or a team in one go
+    accounts: int = 100_000  # registered names, held in memory, some 500 bytes each; the operator may add more
+    revocations: int = 100_000  # sign-ins that have ended before their tokens; beyond it guests cannot sign out
+    guesses: int = 5  # wrong passwords for one name from one address; then 1, 2, 4, ... s between two
+    guess_wait_s: float = 900.0  # at most; 100 guesses a day, as NIST SP 800-63B 5.2.2 allows in a row
+    known_wait_s: float = 30.0  # at most, where somebody has signed in to that name lately
+    known_s: float = 7 * 24 * 3600.0  # how long that is remembered
+    guesses_of_name_per_minute: float = 10.0  # by strangers, however many
+    guesses_per_minute: float = 300.0  # by strangers, all names together
+    hashers: int = 2  # threads that hash passwords: 32 MiB each, and some 3 a second
+    hashes: int = 32  # passwords that wait for one of them; strangers take half the places: 5 s at the most
+
+    # What one identity may do, beside its commands.
+    joins_per_minute: float = 120.0  # twice as many at once: a client comes back into 100 rooms after a break
+    private_targets_per_minute: int = 30  # different names told something in private; who writes to more is a spammer
 
     # Storage.
     queue: int = 10_000  # entries waiting for a commit, all rooms together; beyond it senders are refused
     memory_entries: int = 100_000  # entries that the memory engine keeps, all rooms together
+
+    # Files that may change while the server runs.
+    look_s: float = 1.0  # between two looks at accounts, keys and certificate
+    expiry_warning_s: float = 14 * 24 * 3600.0  # before a certificate expires; said at start and once a day
 
     # Going away.
     reconnect_s: float = 2.0  # a client that is told to go away comes back after about so long

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,10 +17,16 @@ from typing import Any, Self
 
 from .auth.tokens import KeyRing, make_id
 from .journal import Happening
+from .live.authority import Authority
 from .live.certificates import server_context
+from .live.hashing import Hashing
 from .live.hub import Hub
 from .live.listener import Listener
 from .live.routes import Routes
+from .live.sign_in import SignIn
+from .live.watch import Files, Watch
+from .log.account_table import SQLiteAccounts
+from .log.accounts import Accounts, MemoryAccounts, Seen
 from .log.memory import MemoryLog
 from .log.port import Log
 from .log.sqlite import SQLiteLog
@@ -34,7 +41,8 @@ class ChatServer:
         async with ChatServer(addr="localhost:0", cert=..., key=..., store="memory:") as server:
             print(server.url)
 
-    Takes a `Settings`, or its fields by name. `log` replaces the store that the settings name.
+    Takes a `Settings`, or its fields by name. `log` and `accounts` replace the store that the settings name; with
+    a `log` alone, accounts are kept in memory.
     """
 
     def __init__(
@@ -42,6 +50,7 @@ class ChatServer:
         settings: Settings | None = None,
         *,
         log: Log | None = None,
+        accounts: Accounts | None = None,
         wall: Callable[[], float] = time.time,
         make_id: Callable[[], str] = make_id,
         **fields: Any,
@@ -53,9 +62,13 @@ class ChatServer:
             raise TypeError("give a Settings or its fields, not both")
         self.settings = settings or Settings(**fields)
         self._log_given = log
+        self._accounts_given = accounts
         self._wall = wall
         self._make_id = make_id
         self._log: Log | None = None
+        self._accounts: Accounts | None = None
+        self._hashing: Hashing | None = None
+        self._watch: Watch | None = None
         self._hub: Hub | None = None
         self._routes: Routes | None = None
         self._listener: Listener | None = None
@@ -80,44 +93,83 @@ class ChatServer:
         path, default = settings.key_path()
         keys = KeyRing.load_or_make(path) if default else KeyRing.load(path)
         loop = asyncio.get_running_loop()
+        authority = Authority(keys, guests=settings.sign_in != "accounts", wall=self._wall)
         log = self._log_given or _log_of(settings, self._make_id)
-        self._hub = Hub(
+        accounts = self._accounts_given or _accounts_of(settings, log)
+        hub = self._hub = Hub(
             log,
             limits=settings.limits,
             history=settings.history,
             message_rate=settings.message_rate,
-            identify=lambda token: keys.identify(token, self._wall()),
+            identify=authority.identify,
+            is_owned=lambda name: authority.account(name) is not None,
             wall=self._wall,
             monotonic=loop.time,
         )
-        self._routes = Routes(
-            keys=keys,
-            hub=self._hub,
+        hashing = Hashing(settings.limits.hashers, settings.limits.hashes)
+        sign_in = SignIn(
+            authority=authority,
+            accounts=accounts,
+            log=log,
+            hub=hub,
             limits=settings.limits,
-            sign_in=settings.sign_in,
-            sign_in_rate=settings.sign_in_rate,
-            origins=settings.origin,
+            hashing=hashing,
+            ways=settings.sign_in,
+            register=settings.register == "open",
+            rate=settings.sign_in_rate,
             make_id=self._make_id,
+            make_salt=secrets.token_bytes,
+            wall=self._wall,
+            monotonic=loop.time,
+            look=lambda: watch.look_at_accounts(),
+        )
+        routes = self._routes = Routes(
+            sign_in=sign_in,
+            hub=hub,
+            limits=settings.limits,
+            limited=settings.sign_in_rate > 0,
+            origins=settings.origin,
             wall=self._wall,
             monotonic=loop.time,
         )
         listener = Listener(
             tls=tls,
             limits=settings.limits,
-            routes=self._routes,
-            hub=self._hub,
+            routes=routes,
+            hub=hub,
             most=settings.max_connections,
             most_per_address=settings.max_connections_per_address,
         )
-        await log.open(self._hub.committed)
+        watch = Watch(
+            Files(settings.cert, settings.key, path),
+            authority=authority,
+            accounts=accounts,
+            hub=hub,
+            limits=settings.limits,
+            renew=listener.renew,
+            wall=self._wall,
+            monotonic=loop.time,
+        )
+        await log.open(hub.committed)
         try:
+            await accounts.open()
+            authority.take(await accounts.changes(Seen()))
             self._port = await listener.start(host, port)
         except BaseException:
+            await accounts.close()
             await log.close()
             raise
-        self._log, self._listener = log, listener
-        self._routes.ready = True
+        self._log, self._accounts, self._hashing, self._watch, self._listener = log, accounts, hashing, watch, listener
+        watch.begin()
+        routes.ready = True
         _logger.info(Happening("listening", url=self.url, store=settings.store))
+
+    async def reload(self) -> None:
+        """Look now at accounts, signing keys and certificate, and use what is new; it happens once a second anyway.
+
+        What cannot be used is logged, and the old one stays."""
+        if self._watch is not None:
+            await self._watch.look(again=True)
 
     async def close(self, grace: float | None = None) -> None:
         """Take no more, commit and show what is under way, say goodbye, let go. Twice is no error.
@@ -132,19 +184,24 @@ class ChatServer:
 
     async def _close(self, grace: float | None) -> None:
         listener, log, hub, routes = self._listener, self._log, self._hub, self._routes
+        accounts, hashing, watch = self._accounts, self._hashing, self._watch
         assert listener is not None and log is not None and hub is not None and routes is not None
+        assert accounts is not None and hashing is not None and watch is not None
         loop = asyncio.get_running_loop()
         grace = self.settings.limits.grace_s if grace is None else grace
         until = loop.time() + grace
         routes.ready = False
         hub.drain()
         await listener.stop()
+        await watch.close()
+        hashing.close()
         try:
             with suppress(TimeoutError):  # a disk that hangs must not keep us: what is not committed has no ack
-                await asyncio.wait_for(log.close(), max(0.1, grace))
+                await asyncio.wait_for(accounts.close(), max(0.1, grace))  # before the log: the last one out tidies up
+                await asyncio.wait_for(log.close(), max(0.1, until - loop.time()))
         finally:
             await listener.empty(until - loop.time())
-            self._listener = self._closing = None
+            self._listener = self._closing = self._watch = None
             _logger.info(Happening("closed"))
 
     @property
@@ -176,3 +233,8 @@ def _log_of(settings: Settings, make_id: Callable[[], str]) -> Log:
         return MemoryLog(kept=settings.limits.memory_entries, queue=settings.limits.queue)
     durable = settings.durability == "power"
     return SQLiteLog(path, durable=durable, queue=settings.limits.queue, make_epoch=make_id)
+
+
+def _accounts_of(settings: Settings, log: Log) -> Accounts:
+    path = settings.store_path()
+    return SQLiteAccounts(path) if path is not None and isinstance(log, SQLiteLog) else MemoryAccounts()

@@ -34,7 +34,10 @@ class Settings:
     store: str = _setting("sqlite:DATA/chat.db", "URL", "where messages go: sqlite:PATH, or memory: to forget them")
     secret_file: Path = _setting("DATA/signing.key", "FILE", "signing keys, a line each; this one is made if missing")
     history: int = _setting(20, "N", "messages shown on joining a room")
-    sign_in: str = _setting("open", ("open", "external"), "anybody under a free name, or with tokens signed elsewhere")
+    sign_in: str = _setting(
+        "open", ("open", "accounts", "external"), "guests and registered names; these alone; tokens made elsewhere"
+    )
+    register: str = _setting("open", ("open", "closed"), "who registers names: anybody, or the operator alone")
     origin: tuple[str, ...] = _setting((), "ORIGIN,...", "pages that may connect, as https://chat.example.org")
     durability: str = _setting("power", ("power", "process"), "what a sent message survives the loss of")
     message_rate: float = _setting(10.0, "N", "commands a second and identity, bursts of five times that; 0: no limit")

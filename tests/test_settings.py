@@ -92,7 +92,7 @@ class Refusals(unittest.TestCase):
         self.assertRefused("^-history: ", {"history": "1.5"})
         self.assertRefused("^-message-rate: not a number", {"message_rate": "nan"})
         self.assertRefused("^-message-rate: ", {"message_rate": "inf"})
-        self.assertRefused("^-sign-in: .*open or external", {"sign_in": "maybe"})
+        self.assertRefused("^-sign-in: .*open or accounts or external", {"sign_in": "maybe"})
         self.assertRefused("^-durability: .*power or process", {"durability": "none"})
         self.assertRefused("^-store: .*sqlite:PATH or memory:", {"store": "postgres://x"})
         self.assertRefused("^-store: ", {"store": "sqlite:"})

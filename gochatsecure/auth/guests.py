@@ -17,6 +17,11 @@ class KeptNames:
         self._kept[name] = (key, now + self._grace)
         self._kept.move_to_end(name)
 
+    def let_go(self, name: str, key: str) -> None:
+        """It is kept for this one no more."""
+        if self._kept.get(name, ("", 0.0))[0] == key:
+            del self._kept[name]
+
     def keeper(self, name: str, now: float) -> str | None:
         """The key of the identity that the name is kept for, if any."""
         while self._kept and next(iter(self._kept.values()))[1] <= now:

@@ -5,9 +5,10 @@
     ├── token_invalid          no key of ours signed it; one code for a wrong MAC, key, algorithm, header
     ├── token_expired          ours, but too late
     ├── token_not_yet_valid    ours, but too early
-    └── token_refused          ours, but for another audience
+    ├── token_refused          ours, but for another audience
+    └── token_revoked          ours, but what it stood for has ended (said by who knows that)
 
-The last three are only said of a token whose MAC is right. Messages are constants, and errors are raised
+The last four are only said of a token whose MAC is right. Messages are constants, and errors are raised
 outside `except`, so that neither a message nor a chained exception carries a part of a token.
 """
 
@@ -29,7 +30,9 @@ MAX_DIGITS = 20  # characters of an integer (JWT-5): 64 bits; int() of long text
 MIN_SECRET = 32  # bytes (JWT-6): no shorter than the hash, RFC 7518 3.2
 REFUSED = frozenset({"jku", "jwk", "x5u", "x5c", "crit", "b64", "zip"})  # JWT-3: rules and keys from outside
 
-Code = Literal["token_malformed", "token_invalid", "token_expired", "token_not_yet_valid", "token_refused"]
+Code = Literal[
+    "token_malformed", "token_invalid", "token_expired", "token_not_yet_valid", "token_refused", "token_revoked"
+]
 
 
 class TokenError(Exception):
@@ -64,17 +67,29 @@ def encode(claims: Mapping[str, object], key: Key) -> str:
     return f"{signed}.{_to_base64url(_mac(key, signed))}"
 
 
+def same(left: bytes, right: bytes) -> bool:
+    """Whether two secrets are equal, in a time that does not tell where they differ. The only such comparison."""
+    return hmac.compare_digest(left, right)
+
+
 def verify(
     token: str, keys: Sequence[Key], *, now: float, leeway: float = 0.0, audience: str | None = None
 ) -> dict[str, object]:
-    """The claims of a token that one of `keys` (oldest first) signed and that is good `now`, or TokenError.
+    """The claims of a token that one of `keys` (oldest first) signed and that is good `now`, or TokenError."""
+    return verified(token, keys, now=now, leeway=leeway, audience=audience)[0]
+
+
+def verified(
+    token: str, keys: Sequence[Key], *, now: float, leeway: float = 0.0, audience: str | None = None
+) -> tuple[dict[str, object], Key]:
+    """Such a token's claims, and the key that has signed it.
 
     `now` is seconds since 1970. `leeway` is seconds that clocks may differ by: ValueError beyond 30.
     `audience` is who we are: a token must name it or, when it is None, must have no `aud`. RFC 7519 4.1.3.
     """
     if not 0 <= leeway <= MAX_LEEWAY:
         raise ValueError(f"leeway is from 0 to {MAX_LEEWAY} seconds")
-    claims = _object(_authenticated_payload(token, keys))
+    claims, key = claims_of(token, keys)
     exp, nbf, iat = (_time(claims, name) for name in ("exp", "nbf", "iat"))
     aud = claims.get("aud", [None])  # [None]: nobody in particular
     if exp is None or not isinstance(aud, str | list):  # exp is optional in RFC 7519, required by JWT-5
@@ -86,19 +101,25 @@ def verify(
         raise TokenError("token_expired", "The token has expired.")
     if not all(start is None or start - leeway <= now for start in (nbf, iat)):  # RFC 7519 4.1.5, 4.1.6
         raise TokenError("token_not_yet_valid", "The token is not valid yet.")
-    return claims
+    return claims, key
 
 
-def _authenticated_payload(token: str, keys: Sequence[Key]) -> bytes:
-    """The payload, decoded but unread, of a token whose MAC one of `keys` made (JWT-1 to JWT-4)."""
+def claims_of(token: str, keys: Sequence[Key]) -> tuple[dict[str, object], Key]:
+    """What one of `keys` has signed, and which. Whether it is good now is not asked. Raises TokenError."""
+    payload, key = _authenticated_payload(token, keys)
+    return _object(payload), key
+
+
+def _authenticated_payload(token: str, keys: Sequence[Key]) -> tuple[bytes, Key]:
+    """The payload, decoded but unread, of a token whose MAC one of `keys` made, and that key (JWT-1 to JWT-4)."""
     if len(token) > MAX_TOKEN or not token.isascii() or token.count(".") != 2:  # JWT-1, RFC 7515 7.1
         raise TokenError("token_malformed", "The token is not three parts of ASCII, or is too long.")
     header, payload, mac = (_from_base64url(part) for part in token.split("."))
     signed = token.rpartition(".")[0]
-    # JWT-4: the only comparison, before anything reads the payload. RFC 7515 5.2, RFC 8725 3.3.
-    if not any(hmac.compare_digest(_mac(key, signed), mac) for key in _candidates(_object(header), keys)):
-        raise TokenError("token_invalid", "The token was not signed by this server.")
-    return payload
+    for key in _candidates(_object(header), keys):
+        if same(_mac(key, signed), mac):  # JWT-4: before anything reads the payload. RFC 7515 5.2, RFC 8725 3.3
+            return payload, key
+    raise TokenError("token_invalid", "The token was not signed by this server.")
 
 
 def _candidates(header: dict[str, object], keys: Sequence[Key]) -> list[Key]:

@@ -31,12 +31,57 @@ class Rates:
             wait = (1 - permits) / self._rate
         self._buckets[key] = (permits, now)
         self._buckets.move_to_end(key)
-        if len(self._buckets) > self._most:
+        while len(self._buckets) > self._most or self._is_full(next(iter(self._buckets.values()))[1], now):
             self._buckets.popitem(last=False)
         return wait
 
+    def _is_full(self, since: float, now: float) -> bool:
+        """Whether a bucket is as good as a new one, however empty it was then."""
+        return (now - since) * self._rate >= self._burst
+
+    def give_back(self, key: str) -> None:
+        """The last permit was not used after all."""
+        if key in self._buckets:
+            permits, since = self._buckets[key]
+            self._buckets[key] = (min(self._burst, permits + 1), since)
+
     def __len__(self) -> int:
         return len(self._buckets)
+
+
+class Distinct:
+    """With how many different others somebody may deal in `window` seconds. `most` of 0 means no limit."""
+
+    __slots__ = ("_kept", "_most", "_tracked", "_window")
+
+    def __init__(self, most: int, window: float, tracked: int) -> None:
+        """`tracked`: keys remembered; the one asked least recently is forgotten first."""
+        self._most = most
+        self._window = window
+        self._tracked = tracked
+        self._kept: OrderedDict[str, OrderedDict[str, float]] = OrderedDict()  # by key: the others, and when last
+
+    def take(self, key: str, other: str, now: float) -> float:
+        """0.0 if the other is one of so many, else the seconds until it may be."""
+        if not self._most:
+            return 0.0
+        others = self._kept.setdefault(key, OrderedDict())
+        self._kept.move_to_end(key)
+        while others and now - next(iter(others.values())) >= self._window:
+            others.popitem(last=False)
+        if other not in others and len(others) >= self._most:
+            return next(iter(others.values())) + self._window - now
+        others[other] = now
+        others.move_to_end(other)
+        while len(self._kept) > self._tracked or self._is_over(next(iter(self._kept.values())), now):
+            self._kept.popitem(last=False)
+        return 0.0
+
+    def _is_over(self, others: OrderedDict[str, float], now: float) -> bool:
+        return not others or now - next(reversed(others.values())) >= self._window
+
+    def __len__(self) -> int:
+        return len(self._kept)
 
 
 class Sampled:

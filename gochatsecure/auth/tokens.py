@@ -17,7 +17,7 @@ from ..chat.model import ANY_ROOM, Identity, Role
 from ..chat.names import InvalidName, canonical_user
 from ..errors import KeyFileError
 from ..private import own_folder, refuse_shared
-from .jwt import MIN_SECRET, Key, TokenError, encode, verify
+from .jwt import MIN_SECRET, Key, TokenError, claims_of, encode, verified
 
 _WELL_KNOWN = ("supersecretkey", "your-256-bit-secret", "changeme", "secret", "password", "example")
 _LEEWAY = 5.0  # seconds by which a fronting site's clock may be ahead or behind
@@ -35,6 +35,16 @@ class KeyRing:
         if len({key.kid for key in keys}) < len(keys):
             raise KeyFileError("two signing keys have the same name", "give each line its own KID")
         self._keys = tuple(keys)
+        self._marks = {key.kid: hashlib.sha256(b"mark:" + key.secret).hexdigest()[:16] for key in keys}
+
+    @property
+    def kids(self) -> tuple[str, ...]:
+        """The names of its keys, oldest first."""
+        return tuple(key.kid for key in self._keys)
+
+    def has(self, signed_by: str) -> bool:
+        """Whether the key by that mark (`Identity.signed_by`) is one of these: the secret itself, whatever its name."""
+        return signed_by in self._marks.values()
 
     @classmethod
     def load(cls, path: Path) -> KeyRing:
@@ -47,9 +57,14 @@ class KeyRing:
         except (OSError, UnicodeDecodeError) as error:
             raise KeyFileError(f"{path}: cannot be read: {error}", "name another file with -secret-file") from None
         try:
-            return cls([_parse_key(line) for line in text.splitlines() if line.strip() and line[0] != "#"])
+            return cls.of_text(text)
         except KeyFileError as error:
             raise KeyFileError(f"{path}: {error.cause}", error.mend) from None
+
+    @classmethod
+    def of_text(cls, text: str) -> KeyRing:
+        """The keys of a file with that text. Raises KeyFileError."""
+        return cls([parse_key(line) for line in text.splitlines() if line.strip() and line[0] != "#"])
 
     @classmethod
     def load_or_make(cls, path: Path) -> KeyRing:
@@ -63,10 +78,14 @@ class KeyRing:
             raise KeyFileError(f"{path}: cannot be made: {error.strerror}", "choose another -data") from None
         with os.fdopen(descriptor, "w") as file:
             file.write("# Signing keys of GoChatSecure: KID SECRET, oldest first; the last signs, each verifies.\n")
-            file.write(f"{secrets.token_hex(4)} {secrets.token_hex(32)}\n")
+            file.write(new_line())
             file.flush()
             os.fsync(file.fileno())
         return cls.load(path)
+
+    def claims(self, token: str) -> dict[str, object]:
+        """What is in a token of one of these keys, whether it is good now or not. Raises TokenError."""
+        return claims_of(token, self._keys)[0]
 
     def issue(self, identity: Identity, *, jti: str, now: float, life: float) -> str:
         """A token named `jti`, good for `life` seconds, for this identity whatever its own expiry is."""
@@ -83,14 +102,18 @@ class KeyRing:
             claims["role"] = str(identity.role)
         if identity.rooms != ANY_ROOM:
             claims["rooms"] = list(identity.rooms)
+        if identity.generation is not None:
+            claims["gen"] = identity.generation
         return encode(claims, self._keys[-1])
 
     def identify(self, token: str, now: float) -> Identity:
         """Who the bearer is. Raises TokenError."""
-        claims = verify(token, self._keys, now=now, leeway=_LEEWAY)
+        claims, key = verified(token, self._keys, now=now, leeway=_LEEWAY)
         names = {claims[field] for field in ("sub", "username") if isinstance(claims.get(field), str)}
-        sid = claims.get("sid", "")
-        expires = claims["exp"]
+        sid, jti = claims.get("sid", ""), claims.get("jti")
+        if not sid and isinstance(jti, str) and "~" not in jti and len(jti) <= 64:
+            sid = jti  # made elsewhere, and a sign-in by itself: by this name it can be revoked
+        expires, generation = claims["exp"], claims.get("gen")
         rooms = claims.get("rooms", list(ANY_ROOM))
         if len(names) != 1 or not isinstance(sid, str) or "~" in sid or len(sid) > 64 or not isinstance(expires, int):
             raise TokenError("token_malformed", "the token must name one user, as sub or username")
@@ -98,10 +121,12 @@ class KeyRing:
         role = _ROLES.get(claimed) if isinstance(claimed, str) else None
         if role is None:
             raise TokenError("token_malformed", "the token's role is none; leave it out, or say guest")
-        if role is Role.GUEST and not sid:
+        if role is Role.GUEST and not claims.get("sid"):
             raise TokenError("token_malformed", "a guest's token must have a sid, which makes it one guest's")
         if not isinstance(rooms, list):
             raise TokenError("token_malformed", "the token's rooms must be a list of patterns")
+        if not (generation is None or type(generation) is int):
+            raise TokenError("token_malformed", "the token's generation must be a whole number")
         (name,) = names
         assert isinstance(name, str)
         try:
@@ -109,10 +134,16 @@ class KeyRing:
                 raise InvalidName
         except InvalidName:
             raise TokenError("token_malformed", "the token's user name is not one in canonical form") from None
-        return Identity(name, sid, role, expires + _LEEWAY, tuple(rooms), claims.get("iss") == _ISSUER)
+        ours, signed_by = claims.get("iss") == _ISSUER, self._marks[key.kid]
+        return Identity(name, sid, role, expires + _LEEWAY, tuple(rooms), ours, generation, signed_by)
 
 
-def _parse_key(line: str) -> Key:
+def new_line() -> str:
+    """A key that nobody can guess, as a line of the file."""
+    return f"{secrets.token_hex(4)} {secrets.token_hex(32)}\n"
+
+
+def parse_key(line: str) -> Key:
     fields = line.split()
     if len(fields) > 2 or (len(fields) == 2 and not re.fullmatch("[A-Za-z0-9._-]{1,64}", fields[0])):
         raise KeyFileError("a line is not KID SECRET", "write each key as one line: a short name, a space, the secret")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from fnmatch import fnmatchcase
 from types import MappingProxyType
@@ -50,7 +50,8 @@ class Identity:
 
     A guest's name is its own only for one sign-in, `sid`; whoever takes the name later is somebody else.
     `role` is what it is in every room, if not more in this one. `rooms` are the patterns of the rooms it may enter, as
-    `team-*`. `ours`: this server itself signed it in, and may renew its token.
+    `team-*`. `ours`: this server itself signed it in, and may renew its token. `generation` is that of the account
+    whose password was shown; `signed_by` names the key that has signed for it.
     """
 
     name: str
@@ -59,6 +60,8 @@ class Identity:
     expires: float = math.inf
     rooms: tuple[str, ...] = ANY_ROOM
     ours: bool = False
+    generation: int | None = None
+    signed_by: str = field(default="", compare=False)
 
     @property
     def guest(self) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import ssl
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ..errors import CertificateError
@@ -32,6 +34,38 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     context.set_alpn_protocols(["http/1.1"])
     context.num_tickets = 1  # a client resumes with one; each costs time in every handshake
     return context
+
+
+def expiry(certificate: Path) -> float:
+    """When the first certificate of the file expires, in seconds since 1970. Raises CertificateError.
+
+    The standard library reads no certificates that are not a peer's; this much of DER (X.690) is quickly read.
+    """
+    try:
+        text = certificate.read_text("ascii", errors="replace")
+        (pem,) = re.findall("(?s)-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", text)[:1]
+        _, whole, _ = _der(ssl.PEM_cert_to_DER_cert(pem))  # Certificate, and in it tbsCertificate: RFC 5280 4.1
+        _, signed, _ = _der(whole)
+        kind, value, rest = _der(signed)
+        if kind == 0xA0:  # the version, which may be left out
+            kind, value, rest = _der(rest)
+        for _ in ("signature", "issuer", "validity"):  # behind the serial number
+            kind, value, rest = _der(rest)
+        _, _, until = _der(value)
+        kind, value, _ = _der(until)
+        form = "%y%m%d%H%M%SZ" if kind == 0x17 else "%Y%m%d%H%M%SZ"
+        return datetime.strptime(value.decode("ascii"), form).replace(tzinfo=UTC).timestamp()
+    except (OSError, ValueError, IndexError) as error:
+        raise CertificateError(f"{certificate}: its expiry cannot be read: {error}", _MAKE) from None
+
+
+def _der(encoded: bytes) -> tuple[int, bytes, bytes]:
+    """The first element's tag and content, and what comes after it."""
+    kind, size, start = encoded[0], encoded[1], 2
+    if size & 0x80:
+        start += size & 0x7F
+        size = int.from_bytes(encoded[2:start])
+    return kind, encoded[start : start + size], encoded[start + size :]
 
 
 def _refuse_password() -> str:

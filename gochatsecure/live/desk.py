@@ -67,6 +67,7 @@ class Desk:
         *,
         limits: Limits,
         identify: Callable[[str], Identity],
+        is_owned: Callable[[str], bool],
         wall: Callable[[], float],
         monotonic: Callable[[], float],
     ) -> None:
@@ -76,6 +77,7 @@ class Desk:
         self._doors = doors
         self._archive = archive
         self._identify = identify
+        self._is_owned = is_owned
         self._wall = wall
         self._monotonic = monotonic
         self._typing = Rates(1 / limits.typing_s, 1, limits.tracked_addresses)
@@ -145,7 +147,7 @@ class Desk:
 
     async def _to_absent(self, pending: Pending, name: str) -> None:
         """What is for the owner of a name waits in the inbox; a guest's name is nobody's. Raises Refusal."""
-        known = await self._log.marks(name, 1)
+        known = self._is_owned(name) or await self._log.marks(name, 1)
         self._append(pending, Identity(name, "") if known else None)
 
     async def repeat(self, session: Session, command: Append, refusal: Refusal) -> Acked:

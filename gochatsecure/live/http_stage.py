@@ -1,23 +1,32 @@
-"""HTTP on a live connection: requests answered in their order, each within its time."""
+"""HTTP on a live connection: requests answered in their order, each within its time.
+
+A task exists only while an answer has to be waited for; the connection's next request waits for it.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from contextlib import suppress
 
 from ..wire.http1 import HTTPError, HTTPServer, Response
-from .routes import Upgrade
+from .routes import Later, Upgrade
 from .stage import REQUEST, Carrier, Hold
 from .websocket_stage import WebSocketStage
 
+_logger = logging.getLogger("gochatsecure")
+
 
 class HTTPStage:
-    __slots__ = ("_began", "_connection", "_http")
+    __slots__ = ("_answer", "_began", "_connection", "_http", "_task")
 
     read_size = 4096  # bytes; small, so that no more than a head's worth is ever taken unseen
 
     def __init__(self, connection: Carrier) -> None:
         self._connection = connection
         self._http = HTTPServer(connection.shared.limits)
+        self._task: asyncio.Task[Response] | None = None
+        self._answer: Response | None = None  # what that has brought
         self._began: float | None = None  # when the first byte came of a request that is not all here
         connection.wait(connection.shared.limits.head_s, connection.finish)
 
@@ -29,12 +38,13 @@ class HTTPStage:
         """Answer every whole request that is here; see to it that the next one comes in its time."""
         connection, http = self._connection, self._http
         try:
-            while not connection.held and (request := http.next_request()) is not None:
-                self._began = None
-                answer = connection.shared.routes.answer(request, connection.address)
+            while not connection.held and (answer := self._next_answer()) is not None:
                 if isinstance(answer, Upgrade):
                     self._upgrade(answer)
                     return
+                if not isinstance(answer, Response):
+                    self._await(answer)
+                    break
                 self._respond(answer)
                 if not http.keeps_alive:
                     return
@@ -46,10 +56,38 @@ class HTTPStage:
             connection.send(http.send_continue())
         self._set_deadline()
 
+    def _next_answer(self) -> Response | Upgrade | Later | None:
+        """To the oldest request that has none; None while there is no such request."""
+        answer, self._answer = self._answer, None
+        if answer is not None:
+            return answer
+        request = self._http.next_request()
+        if request is None:
+            return None
+        self._began = None
+        return self._connection.shared.routes.answer(request, self._connection.address)
+
+    def _await(self, answer: Later) -> None:
+        self._connection.hold(Hold.TASK)
+        self._task = self._connection.shared.loop.create_task(answer)
+        self._task.add_done_callback(self._awaited)
+
+    def _awaited(self, task: asyncio.Task[Response]) -> None:
+        self._task = None
+        if task.cancelled():
+            return
+        if (error := task.exception()) is not None:
+            _logger.error("our bug: a request failed", exc_info=error)
+            self.fail()
+        else:
+            self._answer = task.result()
+        self._connection.release(Hold.TASK)
+
     def _set_deadline(self) -> None:
         limits = self._connection.shared.limits
         if self._connection.held:
-            self._connection.wait(limits.request_s, lambda: self._connection.abort("answers unread"))
+            reason = "no answer in time" if self._connection.held & Hold.TASK else "answers unread"
+            self._connection.wait(limits.request_s, lambda: self._connection.abort(reason))
             return
         if not self._http.begun:
             self._connection.wait(limits.idle_s, self._connection.finish)
@@ -92,4 +130,5 @@ class HTTPStage:
         self._connection.finish()
 
     def end(self) -> None:
-        pass
+        if self._task is not None:
+            self._task.cancel()

@@ -7,20 +7,22 @@ the same entries in the same order, because they come from one list that is form
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+import logging
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import count
 from typing import TypeGuard
 
 from ..auth.guests import KeptNames
-from ..auth.rates import Rates
-from ..chat.commands import Append, Command, Join, RequestId
+from ..auth.rates import Distinct, Rates, Sampled
+from ..chat.commands import Append, Command, Join, RequestId, Tell
 from ..chat.errors import Refusal, Temporary
 from ..chat.events import Draining, Event, Refused, Welcome
 from ..chat.model import Entry, Identity, Stream, inbox_stream, room_of_stream
 from ..chat.names import skeleton
 from ..chat.state import Lobby
+from ..journal import Happening
 from ..limits import Limits
 from ..log.port import Committed, Failed, Log, Outcome
 from ..version import __version__
@@ -39,6 +41,7 @@ from .doors import Doors
 from .fanout import Fanout
 from .session import Session
 
+_logger = logging.getLogger("gochatsecure")
 Waiting = Coroutine[object, object, None]
 
 
@@ -55,11 +58,12 @@ class Hub:
         identify: Callable[[str], Identity],
         wall: Callable[[], float],
         monotonic: Callable[[], float],
+        is_owned: Callable[[str], bool] = lambda name: False,
     ) -> None:
         """`history`: messages shown on joining. `message_rate`: commands a second and identity; 0 for no limit.
 
-        `identify` tells whose a token is, or raises TokenError. `wall` gives seconds since 1970, `monotonic`
-        seconds that only grow.
+        `identify` tells whose a token is, or raises TokenError. `is_owned`: whether a name is registered.
+        `wall` gives seconds since 1970, `monotonic` seconds that only grow.
         """
         self._log = log
         self._limits = limits
@@ -79,13 +83,23 @@ class Hub:
             Archive(log, self._lobby, self._fanout, limits, history, wall),
             limits=limits,
             identify=identify,
+            is_owned=is_owned,
             wall=wall,
             monotonic=monotonic,
         )
+        joins = limits.joins_per_minute / 60 if message_rate else 0
+        self._joins = Rates(joins, joins * 120, limits.tracked_addresses)
+        targets = limits.private_targets_per_minute if message_rate else 0
+        self._targets = Distinct(targets, 60, limits.tracked_addresses)
+        refused = limits.refusals_per_minute / 60 if message_rate else 0
+        self._refused = Rates(refused, 2 * limits.refusals, limits.tracked_addresses)
+        self._hits = Sampled(rate=1, burst=10)  # log lines a second
         self._told = {  # what a client has to know of our limits, as its Welcome says it
             "text": limits.text,
             "commands_per_s": int(message_rate),
             "commands_at_once": int(message_rate * limits.message_burst_s),
+            "joins_per_minute": int(limits.joins_per_minute if message_rate else 0),
+            "private_targets_per_minute": targets,
             "history_page": limits.history_page,
             "rooms": limits.rooms_per_session,
             "sessions": limits.sessions_per_identity,
@@ -189,7 +203,7 @@ class Hub:
         """Do what the session's text asks. What it returns, if anything, MUST be awaited before its next text."""
         asked_as, asked = session.format.decode(text, session.room)
         try:
-            self._admit(session)
+            self._admit(session, asked)
             if isinstance(asked, Refusal):
                 raise asked
             if session.pending and not isinstance(asked, Append):
@@ -205,13 +219,21 @@ class Hub:
             return None
         return self._finish(session, asked_as, asked, step)
 
-    def _admit(self, session: Session) -> None:
+    def _admit(self, session: Session, asked: Command | Refusal) -> None:
         """Raises Temporary when no command can be taken from this session now."""
         if self._draining:
             raise self._going_away()
         now = self._monotonic()
-        wait = self._rates.take(session.identity.key, now) or self._address_rates.take(session.address, now)
+        key = session.identity.key
+        wait = self._rates.take(key, now) or self._address_rates.take(session.address, now)
+        if isinstance(asked, Join):
+            wait = wait or self._joins.take(key, now)
+        elif isinstance(asked, Tell):
+            wait = wait or self._targets.take(key, asked.to, now)
         if wait:
+            if hits := self._hits.count(now):
+                name = session.identity.name
+                _logger.info(Happening("limit_hit", username=name, address=session.address, count=hits))
             raise Temporary("rate_limited", "that was too fast; nothing was sent", int(wait * 1000) + 1)
 
     async def _after_pending(self, session: Session, asked_as: RequestId, asked: Command | Refusal) -> Event | None:
@@ -244,7 +266,8 @@ class Hub:
 
     def _refuse(self, session: Session, asked_as: RequestId, refusal: Refusal) -> None:
         session.refusals += 1
-        if session.refusals > self._limits.refusals:
+        floods = self._refused.take(session.identity.key, self._monotonic())  # one command in ten that is done hides it
+        if floods or session.refusals > self._limits.refusals:
             if refusal.code == MALFORMED:
                 session.link.close(NOT_OUR_JSON, "this is not the JSON protocol")
             else:
@@ -314,6 +337,24 @@ class Hub:
             return False
         session.link.close(TOKEN_EXPIRED, "the token has expired; sign in again")
         return True
+
+    def end(self, objection: Callable[[Identity], str | None], names: Collection[str] | None = None) -> None:
+        """Close every session whose authority has ended: of these names, and those that look like them; None: of all.
+
+        What was shown before goes out; nothing is shown after."""
+        concerned = None
+        if names is not None:
+            concerned = {holder.name for name in names for holder in self._lobby.lookalikes(name)}
+        if concerned is None or concerned:
+            for session in list(self.sessions):
+                name = session.identity.name
+                if (concerned is None or name in concerned) and (reason := objection(session.identity)):
+                    _logger.info(Happening("revoked", username=name, address=session.address, reason=reason))
+                    session.link.close(TOKEN_EXPIRED, reason)
+
+    def let_go(self, identity: Identity) -> None:
+        """It will not come back: its name is not kept for it."""
+        self._kept.let_go(skeleton(identity.name), identity.key)
 
     def seconds_left(self, session: Session) -> float:
         """Of the session's token."""

@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..auth.rates import Sampled, address_key
@@ -73,6 +74,10 @@ class Listener:
             raise
         address: tuple[str, int] = self._servers[0].sockets[0].getsockname()
         return address[1]
+
+    def renew(self, tls: SSLContext) -> None:
+        """Who connects from now on is shown this certificate. Connections go on as they are."""
+        self._shared = replace(self._shared, tls=tls)
 
     async def stop(self) -> None:
         """Accept no more. Connections go on."""

@@ -1,19 +1,16 @@
-"""What each path answers: signing in, the WebSocket handshake, health. Synchronous; a table, not a framework."""
+"""What each path answers: signing in, the WebSocket handshake, health. A table, not a framework."""
 
 from __future__ import annotations
 
-import json
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from email.utils import formatdate
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from ..auth.jwt import TokenError
-from ..auth.rates import Rates, Sampled, address_key
-from ..auth.tokens import KeyRing
-from ..chat.model import Identity, Role
-from ..chat.names import InvalidName, canonical_room, canonical_user
+from ..auth.rates import Rates, Sampled
+from ..chat.model import Identity
+from ..chat.names import InvalidName, canonical_room
 from ..journal import Happening
 from ..limits import Limits
 from ..version import __version__
@@ -23,6 +20,7 @@ from ..wire.json_v1 import JSON
 from ..wire.lines import LINES
 from ..wire.websocket import acceptance, check_upgrade, offered
 from .hub import Hub
+from .sign_in import SignIn, bearer_of, check_rate, json_answer
 
 _logger = logging.getLogger("gochatsecure")
 _BEARER = "bearer."  # the subprotocol that carries a token, as browsers can set no header; never echoed
@@ -39,9 +37,14 @@ class Upgrade(NamedTuple):
     headers: list[tuple[str, str]]
 
 
+Later = Coroutine[Any, Any, Response]
+"""An answer that has to be waited for. MUST be awaited, or closed."""
+
+
 class _Route(NamedTuple):
-    handlers: Mapping[str, Callable[[Request, str], Response | Upgrade]]
+    handlers: Mapping[str, Callable[[Request, str], Response | Upgrade | Later]]
     parameters: frozenset[str] = frozenset()
+    body: bool = False
 
 
 class Routes:
@@ -50,34 +53,31 @@ class Routes:
     def __init__(
         self,
         *,
-        keys: KeyRing,
+        sign_in: SignIn,
         hub: Hub,
         limits: Limits,
-        sign_in: str,
-        sign_in_rate: float,
+        limited: bool,
         origins: tuple[str, ...],
-        make_id: Callable[[], str],
         wall: Callable[[], float],
         monotonic: Callable[[], float],
     ) -> None:
-        """`sign_in_rate`: sign-ins a minute and address; 0 for no limit. `make_id`: ids that nobody can guess."""
-        self._keys = keys
-        self._hub = hub
-        self._limits = limits
+        """`limited`: whether WebSockets an address are limited."""
         self._sign_in = sign_in
+        self._hub = hub
         self._origins = origins
-        self._make_id = make_id
         self._wall = wall
         self._monotonic = monotonic
-        self._sign_ins = Rates(sign_in_rate / 60, sign_in_rate, limits.tracked_addresses)
-        opened = limits.sessions_per_minute if sign_in_rate else 0
+        opened = limits.sessions_per_minute if limited else 0
         self._opened = Rates(opened / 60, opened, limits.tracked_addresses)
         self._refusals = Sampled(rate=10, burst=100)  # log lines a second
         self.ready = False
         self._table: Mapping[str, _Route] = {
             "/": _Route({"GET": self._welcome, "HEAD": self._welcome}),
-            "/auth": _Route({"GET": self._auth}, frozenset({"username"})),
-            "/auth/refresh": _Route({"POST": self._refresh}),
+            "/register": _Route({"POST": sign_in.register}, body=True),
+            "/auth": _Route({"GET": sign_in.guest, "POST": sign_in.sign_in}, frozenset({"username"}), body=True),
+            "/auth/password": _Route({"POST": sign_in.change}, body=True),
+            "/auth/refresh": _Route({"POST": sign_in.refresh}),
+            "/auth/sign-out": _Route({"POST": sign_in.sign_out}),
             "/ws": _Route({"GET": self._ws}, frozenset({"token", "room"})),
             "/healthz": _Route({"GET": self._healthz, "HEAD": self._healthz}),
             "/readyz": _Route({"GET": self._readyz, "HEAD": self._readyz}),
@@ -87,22 +87,32 @@ class Routes:
         """Now, as the Date header has it (RFC 9110 5.6.7)."""
         return formatdate(self._wall(), usegmt=True)
 
-    def answer(self, request: Request, address: str) -> Response | Upgrade:
+    def answer(self, request: Request, address: str) -> Response | Upgrade | Later:
         """The answer to one request of the peer at `address`, error answers included."""
         try:
             answer = self._route(request, address)
         except HTTPError as error:
-            path = request.path if request.path in self._table else "elsewhere"  # what is mistyped there may be a token
-            self._log_refusal(f"{request.method} {path}", address, error)
-            answer = error.response()
+            answer = self._refuse(request, address, error)
+        if isinstance(answer, Upgrade):
+            return answer
+        return self._dressed(request, answer) if isinstance(answer, Response) else self._later(request, address, answer)
+
+    async def _later(self, request: Request, address: str, waiting: Later) -> Response:
+        try:
+            answer = await waiting
+        except HTTPError as error:
+            answer = self._refuse(request, address, error)
+        return self._dressed(request, answer)
+
+    def _dressed(self, request: Request, answer: Response) -> Response:
         host = (request.values("host") or [""])[0]
-        if isinstance(answer, Response) and host and not _LOOPBACK.fullmatch(host):
+        if host and not _LOOPBACK.fullmatch(host):
             # Not under this machine's own names, where it would capture every other server's port.
             hsts = ("Strict-Transport-Security", "max-age=31536000")
             answer = Response(answer.status, answer.body, (*answer.headers, hsts))
         return answer
 
-    def _route(self, request: Request, address: str) -> Response | Upgrade:
+    def _route(self, request: Request, address: str) -> Response | Upgrade | Later:
         route = self._table.get(request.path)
         if route is None:
             raise HTTPError(404, "not_found", "there is nothing here; try /auth?username=NAME")
@@ -110,18 +120,21 @@ class Routes:
         if handler is None:
             allowed = ", ".join(route.handlers)
             raise HTTPError(405, "method_not_allowed", f"use {allowed} here", (("Allow", allowed),))
-        if request.body:
+        if request.body and not (route.body and request.method == "POST"):
             raise HTTPError(400, "body_unexpected", "this request takes no body")
         if not request.query.keys() <= route.parameters:
             known = ", ".join(sorted(route.parameters)) or "none"
             raise HTTPError(400, "parameter_unknown", f"the query has an unknown parameter; known here: {known}")
         return handler(request, address)
 
-    def _log_refusal(self, asked: str, address: str, error: HTTPError) -> None:
-        """Some a second, however many there are."""
+    def _refuse(self, request: Request, address: str, error: HTTPError) -> Response:
+        """Some a second are logged, however many there are."""
         if count := self._refusals.count(self._monotonic()):
+            path = request.path if request.path in self._table else "elsewhere"  # what is mistyped there may be a token
+            asked = f"{request.method} {path}"
             of = {"count": count} if count > 1 else {}
             _logger.info(Happening("refused", asked=asked, address=address, status=error.status, code=error.code, **of))
+        return error.response()
 
     # Health.
 
@@ -130,67 +143,19 @@ class Routes:
         return Response(200, text.encode(), (("Content-Type", "text/plain; charset=utf-8"),))
 
     def _healthz(self, request: Request, address: str) -> Response:
-        return _json(200, {"status": "alive", "version": __version__})
+        return json_answer(200, {"status": "alive", "version": __version__})
 
     def _readyz(self, request: Request, address: str) -> Response:
-        return _json(200, {"status": "ready"}) if self.ready else _json(503, {"status": "not ready"})
-
-    # Signing in.
-
-    def _auth(self, request: Request, address: str) -> Response:
-        if self._sign_in == "external":
-            raise HTTPError(403, "sign_in_external", "sign in at the site that this server belongs to")
-        self._limit(self._sign_ins, address)
-        typed = request.query.get("username")
-        if not typed:
-            raise HTTPError(400, "username_missing", "name yourself: /auth?username=NAME")
-        try:
-            name = canonical_user(typed)
-        except InvalidName as error:
-            raise HTTPError(400, "username_invalid", str(error)) from None
-        bearer = self._identify(_bearer(request)) if request.values("authorization") else None
-        if bearer is not None and not (bearer.ours and bearer.name == name):
-            bearer = None
-        if not self._hub.is_free(name, bearer):
-            raise HTTPError(409, "name_in_use", "somebody else has this name now; choose another, or show its token")
-        _logger.info(Happening("sign_in", username=name, address=address))
-        return self._token(bearer or Identity(name, self._make_id(), role=Role.GUEST))
-
-    def _refresh(self, request: Request, address: str) -> Response:
-        self._limit(self._sign_ins, address)
-        identity = self._identify(_bearer(request))
-        if self._sign_in == "external" or not identity.ours:
-            raise HTTPError(403, "sign_in_external", "this token was made elsewhere; refresh it where it was made")
-        if not self._hub.is_free(identity.name, identity):
-            raise HTTPError(409, "name_in_use", "somebody else has this name now; choose another")
-        return self._token(identity)
-
-    def _token(self, identity: Identity) -> Response:
-        life = self._limits.token_s
-        token = self._keys.issue(identity, jti=self._make_id(), now=self._wall(), life=life)
-        return _json(200, {"token": token, "username": identity.name, "expires_in": life})
-
-    def _limit(self, rates: Rates, address: str) -> None:
-        wait = rates.take(address_key(address), self._monotonic())
-        if wait:
-            retry = (("Retry-After", str(int(wait) + 1)),)
-            raise HTTPError(429, "rate_limited", "too much of that from this address; wait a moment", retry)
-
-    def _identify(self, token: str) -> Identity:
-        try:
-            return self._keys.identify(token, self._wall())
-        except TokenError as error:
-            challenge = (("WWW-Authenticate", 'Bearer error="invalid_token"'),)
-            raise HTTPError(401, error.code, error.message, challenge) from None
+        return json_answer(200, {"status": "ready"}) if self.ready else json_answer(503, {"status": "not ready"})
 
     # The WebSocket.
 
     def _ws(self, request: Request, address: str) -> Upgrade:
         check_upgrade(request)
         self._check_origin(request)
-        self._limit(self._opened, address)
+        check_rate(self._opened, address, self._monotonic())
         offers = offered(request)
-        identity = self._identify(_token_of(request, offers))
+        identity = self._sign_in.identify(_token_of(request, offers))
         try:
             room = canonical_room(request.query.get("room") or "default")
         except InvalidName as error:
@@ -222,19 +187,10 @@ def _plain_origin(origin: str) -> str:
     return origin.removesuffix(":443") if origin.startswith("https:") else origin
 
 
-def _bearer(request: Request) -> str:
-    """The token in the Authorization header (RFC 6750 2.1). Raises HTTPError if there is none."""
-    values = request.values("authorization")
-    scheme, _, token = values[0].partition(" ") if len(values) == 1 else ("", "", "")
-    if scheme.lower() != "bearer" or not token:
-        raise HTTPError(401, "token_missing", "send Authorization: Bearer TOKEN", (("WWW-Authenticate", "Bearer"),))
-    return token.strip(" ")
-
-
 def _token_of(request: Request, offers: list[str]) -> str:
     """The token of a handshake, from the safest place that has one. Raises HTTPError."""
     if request.values("authorization"):
-        return _bearer(request)
+        return bearer_of(request)
     for offer in offers:
         if offer.startswith(_BEARER):
             return offer.removeprefix(_BEARER)
@@ -242,7 +198,3 @@ def _token_of(request: Request, offers: list[str]) -> str:
         return token
     detail = "sign in at /auth first, then /ws?token=TOKEN"
     raise HTTPError(401, "token_missing", detail, (("WWW-Authenticate", "Bearer"),))
-
-
-def _json(status: int, body: Mapping[str, object]) -> Response:
-    return Response(status, json.dumps(body).encode(), (("Content-Type", "application/json"),))

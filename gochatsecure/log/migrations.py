@@ -56,6 +56,22 @@ STEPS: tuple[str, ...] = (
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX mark_at ON mark (reader, at);
     CREATE INDEX mark_last ON mark (at);
+    CREATE TABLE account (
+        name       TEXT PRIMARY KEY,     -- a registered name
+        look       TEXT NOT NULL UNIQUE, -- equal for names that a reader could take for each other
+        password   TEXT NOT NULL,        -- its scrypt record
+        role       TEXT NOT NULL,
+        created    INTEGER NOT NULL,     -- seconds since 1970, UTC
+        disabled   INTEGER NOT NULL,     -- 0 or 1
+        generation INTEGER NOT NULL,     -- its tokens name it: another one ends them
+        changed    INTEGER NOT NULL UNIQUE  -- counts up over all accounts: who watches asks for what is newer
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE revoked (
+        id    INTEGER PRIMARY KEY AUTOINCREMENT,  -- never given twice, for who watches
+        name  TEXT NOT NULL,             -- whose sign-in has ended
+        sid   TEXT NOT NULL,
+        until INTEGER NOT NULL           -- seconds since 1970, UTC: its tokens have expired by then
+    ) STRICT;
     """,
 )
 

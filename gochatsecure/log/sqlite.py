@@ -24,10 +24,10 @@ from ..chat.errors import Temporary
 from ..chat.model import Draft, Entry, Stream
 from ..errors import StoreError
 from ..private import own_folder, own_lock, refuse_shared
+from ..worker import Worker
 from .port import Anchor, Opening, Outcome, Page, Sink, busy, check, groups, unavailable
 from .reader import Reader
 from .rows import connect
-from .worker import Worker
 from .writer import Writer
 
 _logger = logging.getLogger("gochatsecure.log")

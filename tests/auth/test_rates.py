@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unittest
 
-from gochatsecure.auth.rates import Rates, Sampled, address_key
+from gochatsecure.auth.rates import Distinct, Rates, Sampled, address_key
 
 
 class Buckets(unittest.TestCase):
@@ -77,3 +77,53 @@ class Telling(unittest.TestCase):
     def test_the_rate_is_told_and_the_others_are_counted_with_the_next(self) -> None:
         sampled = Sampled(rate=1, burst=2)
         self.assertEqual([sampled.count(now) for now in (0, 0, 0, 0.5, 1, 1.5, 2)], [1, 1, 0, 0, 3, 0, 2])
+
+
+class WhatIsRemembered(unittest.TestCase):
+    def test_a_bucket_that_is_full_again_is_forgotten(self) -> None:
+        rates = Rates(rate=1, burst=10, most=1000)
+        for number in range(100):
+            rates.take(f"address {number}", 0.0)
+        self.assertEqual(len(rates), 100)
+        rates.take("another", 9.9)
+        self.assertEqual(len(rates), 101)
+        rates.take("another", 10.0)
+        self.assertEqual(len(rates), 1)
+
+    def test_a_permit_that_was_not_used_can_be_given_back(self) -> None:
+        rates = Rates(rate=1, burst=1, most=10)
+        for _ in range(5):
+            self.assertEqual(rates.take("a", 0.0), 0)
+            rates.give_back("a")
+        rates.give_back("a")  # no more than the burst
+        self.assertEqual([rates.take("a", 0.0) > 0 for _ in range(2)], [False, True])
+
+
+class DistinctOthers(unittest.TestCase):
+    def test_so_many_in_the_window_and_the_next_must_wait_until_the_oldest_is_out_of_it(self) -> None:
+        distinct = Distinct(most=2, window=60, tracked=10)
+        self.assertEqual(
+            [distinct.take("a", other, now) for other, now in (("x", 0), ("y", 10), ("z", 20))], [0, 0, 40]
+        )
+        self.assertEqual(distinct.take("a", "z", 60), 0)
+
+    def test_the_same_ones_again_are_no_more(self) -> None:
+        distinct = Distinct(most=2, window=60, tracked=10)
+        self.assertEqual({distinct.take("a", other, now) for now in range(100) for other in ("x", "y")}, {0})
+
+    def test_keys_do_not_share(self) -> None:
+        distinct = Distinct(most=1, window=60, tracked=10)
+        self.assertEqual([distinct.take(key, key, 0) for key in "abc"], [0, 0, 0])
+
+    def test_no_limit_remembers_nothing(self) -> None:
+        distinct = Distinct(most=0, window=60, tracked=10)
+        self.assertEqual({distinct.take("a", str(number), 0) for number in range(100)}, {0})
+        self.assertEqual(len(distinct), 0)
+
+    def test_what_is_remembered_is_bounded_and_expires(self) -> None:
+        distinct = Distinct(most=3, window=60, tracked=5)
+        for number in range(20):
+            distinct.take(f"key {number}", "x", 0)
+        self.assertEqual(len(distinct), 5)
+        distinct.take("another", "x", 60)
+        self.assertEqual(len(distinct), 1)

@@ -74,6 +74,27 @@ class Identifying(unittest.TestCase):
         self.assertNotEqual(Identity("alice", "", role=Role.GUEST).key, Identity("alice", "").key)
         self.assertNotEqual(Identity("alice", "1", role=Role.GUEST).key, Identity("alice", "2", role=Role.GUEST).key)
 
+    def test_the_generation_comes_back(self) -> None:
+        token = self.ring.issue(Identity("alice", "s", generation=7), jti="j", now=NOW, life=100)
+        self.assertEqual(self.ring.identify(token, NOW).generation, 7)
+        plain = self.ring.issue(Identity("alice", "s"), jti="j", now=NOW, life=100)
+        self.assertIsNone(self.ring.identify(plain, NOW).generation)
+        for wrong in ("7", True):
+            self.assertRefused("token_malformed", encode({"sub": "a", "gen": wrong, "exp": NOW + 60}, NEW))
+
+    def test_a_token_without_a_sid_is_a_sign_in_by_its_jti(self) -> None:
+        for jti, sid in (("t-1", "t-1"), ("x~y", ""), ("j" * 65, "")):
+            token = encode({"sub": "alice", "jti": jti, "exp": NOW + 60}, NEW)
+            self.assertEqual(self.ring.identify(token, NOW).sid, sid)
+        self.assertRefused("token_malformed", encode({"sub": "a", "jti": "j", "role": "guest", "exp": NOW + 60}, NEW))
+
+    def test_it_is_known_which_key_has_signed_by_its_secret_not_its_name(self) -> None:
+        token = self.ring.issue(Identity("alice", "s"), jti="j", now=NOW, life=100)
+        signed_by = self.ring.identify(token, NOW).signed_by
+        self.assertTrue(KeyRing([Key("renamed", NEW.secret)]).has(signed_by))
+        self.assertFalse(KeyRing([OLD, Key("new", OTHER.secret)]).has(signed_by))
+        self.assertNotIn(NEW.secret.decode()[:8], signed_by)
+
     def test_ids_do_not_repeat(self) -> None:
         self.assertEqual(len({make_id() for _ in range(1000)}), 1000)
 

@@ -9,7 +9,7 @@ from gochatsecure import ChatServer, Limits
 from gochatsecure.chat.commands import RequestId
 from gochatsecure.chat.errors import Refusal
 from gochatsecure.chat.model import Draft
-from gochatsecure.live.routes import Upgrade
+from gochatsecure.live.routes import Later, Upgrade
 from gochatsecure.live.session import Session
 from gochatsecure.live.stage import MESSAGE, REQUEST
 from gochatsecure.wire.http1 import Request, Response
@@ -153,7 +153,7 @@ class AFloodOfRequests(LiveTestCase):
         assert server._routes is not None
         answer = server._routes.answer
 
-        def watched(request: Request, address: str) -> Response | Upgrade:
+        def watched(request: Request, address: str) -> Response | Upgrade | Later:
             watch(request)
             return answer(request, address)
 

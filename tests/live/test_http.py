@@ -77,7 +77,10 @@ class WhatIsRefused(HTTPTestCase):
         for method, target, allowed in (
             ("POST", "/", "GET, HEAD"),
             ("DELETE", "/healthz", "GET, HEAD"),
-            ("POST", "/auth", "GET"),
+            ("PUT", "/auth", "GET, POST"),
+            ("GET", "/register", "POST"),
+            ("GET", "/auth/password", "POST"),
+            ("GET", "/auth/sign-out", "POST"),
             ("GET", "/auth/refresh", "POST"),
             ("POST", "/ws", "GET"),
             ("TRACE", "/", "GET, HEAD"),

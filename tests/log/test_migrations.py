@@ -59,7 +59,8 @@ class Steps(MigrationTestCase):
         self.migrate()
         self.assertEqual(self.versions(), (len(STEPS), APPLICATION_ID))
         names = {(kind, name) for kind, name, *_ in self.schema() if not name.startswith("sqlite_")}
-        tables, indexes = ("store", "stream", "entry", "rule", "mark"), ("once", "about", "peer")
+        tables = ("store", "stream", "entry", "rule", "mark", "account", "revoked")
+        indexes = ("once", "about", "peer")
         wanted = {("table", name) for name in tables} | {("index", f"entry_{name}") for name in indexes}
         self.assertEqual(names, wanted | {("index", "mark_at"), ("index", "mark_last")})
 

@@ -7,7 +7,7 @@ import threading
 import unittest
 from unittest import mock
 
-from gochatsecure.log.worker import Worker
+from gochatsecure.worker import Worker
 from tests.support import PATIENCE
 
 
