@@ -255,6 +255,8 @@ LIMITS: Mapping[str, str] = MappingProxyType(
         "text": "bytes of one text",
         "commands_per_s": "requests a second, 0 for no limit",
         "commands_at_once": "requests in one burst",
+        "joins_per_minute": "rooms entered a minute, 0 for no limit",
+        "private_targets_per_minute": "different people written to privately a minute, 0 for no limit",
         "history_page": "messages in one answer to `history`",
         "rooms": "rooms that a session may be in",
         "sessions": "sessions of one identity",

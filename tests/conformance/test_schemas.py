@@ -13,14 +13,24 @@ from gochatsecure.chat.errors import Refusal, Temporary
 from gochatsecure.chat.fold import fold
 from gochatsecure.chat.model import (
     KINDS,
+    Banned,
     Content,
     Deleted,
     Edited,
+    Invited,
+    Kicked,
+    Muted,
+    Opened,
     Position,
     Posted,
+    Ranked,
     Reacted,
+    Role,
+    Slowed,
     Titled,
     Told,
+    Unbanned,
+    Unmuted,
     inbox_stream,
 )
 from gochatsecure.chat.table import BY_OP
@@ -41,11 +51,21 @@ CONTENTS: tuple[Content, ...] = (
     Deleted(1),
     Reacted(1, "👍"),
     Titled("cats"),
+    Ranked("bob", "owner"),
+    Invited("bob", "den"),
+    Kicked("bob", "spam"),
+    Banned("bob", 5, "spam"),
+    Banned("bob", None, ""),
+    Unbanned("bob"),
+    Muted("bob", None, ""),
+    Unmuted("bob"),
+    Slowed(5),
+    Opened("private"),
 )
 ENTRY = kept(Posted("hi"))
 PRIVATE = kept(Told("bob", "psst"), stream=INBOX)
 POSITION = Position("e1", 1, 1, bytes(32))
-MEMBERS = events.Members("den", [("alice", 1)], 1)
+MEMBERS = events.Members("den", [events.Member("alice", 1, Role.GUEST)], 1)
 REPLAY = events.Replay(POSITION, events=[kept(content) for content in CONTENTS])
 TALK = fold([kept(content, seq=seq) for seq, content in enumerate(CONTENTS, 1)])
 GONE = fold([ENTRY, kept(Deleted(1), seq=2)])
@@ -53,7 +73,7 @@ CHANGED = fold([ENTRY, kept(Edited(1, "x"), seq=2), kept(Reacted(1, "👍"), seq
 LIMITED = dict.fromkeys(LIMITS, 1)
 
 ANSWERED: dict[str, tuple[events.Event, ...]] = {
-    "join": (events.Entered("den", "alice", REPLAY, MEMBERS, "cats", ()),),
+    "join": (events.Entered("den", "alice", Role.OWNER, REPLAY, MEMBERS, "cats", "public", 0, ()),),
     "leave": (events.Done(),),
     "send": (events.Acked(ENTRY, "e1", False),),
     "private": (events.Acked(PRIVATE, "e1", False, True),),
@@ -61,6 +81,11 @@ ANSWERED: dict[str, tuple[events.Event, ...]] = {
     "delete": (events.Acked(kept(Deleted(1)), "e1", False),),
     "react": (events.Acked(kept(Reacted(1, "👍")), "e1", False),),
     "topic": (events.Acked(kept(Titled("cats")), "e1", False),),
+    **dict.fromkeys(
+        ("invite", "kick", "ban", "unban", "mute", "unmute", "slow", "role", "visibility"),
+        (events.Acked(kept(Kicked("bob", "")), "e1", False),),
+    ),
+    "bans": (events.BanList("den", {"bob": (None, "spam")}, {"eve": (5, "")}),),
     "history": (
         events.Messages("den", None, [*TALK, *GONE, *CHANGED], 1, 2, False, 1),
         events.Messages(None, "bob", fold([PRIVATE]), 1, 2, False, 1),
@@ -81,6 +106,7 @@ SHOWN: tuple[events.Event, ...] = (
     events.Welcome("alice", "1", 5.0, LIMITED, "1", POSITION),
     *REPLAY.events,
     PRIVATE,
+    kept(Invited("alice~s1", "den"), stream=INBOX),
     *(erased(kept(content)) for content in (Posted("hi"), Edited(1, "x"), Titled("cats"))),
     erased(PRIVATE),
     events.Joined("den", "bob"),
