@@ -10,19 +10,16 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
 from gochatsecure.settings import Settings, default_of, flag_of
 
+from . import descriptions, reference
+from .reference import table
+
 ROOT = Path(__file__).parent.parent
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in lines)
 
 
 def flags() -> str:
@@ -38,8 +35,25 @@ def flags() -> str:
 
 PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "flags": ("README.md", flags),
+    "http-requests": ("docs/protocol.md", reference.http_requests),
+    "http-errors": ("docs/protocol.md", reference.http_errors),
+    "typed": ("docs/protocol.md", reference.typed),
+    "requests": ("docs/protocol.md", reference.requests),
+    "kinds": ("docs/protocol.md", reference.kinds),
+    "events": ("docs/protocol.md", reference.events),
+    "fields": ("docs/protocol.md", reference.fields),
+    "limits": ("docs/protocol.md", reference.limits),
+    "errors": ("docs/protocol.md", reference.errors),
+    "close-codes": ("docs/protocol.md", reference.close_codes),
 }
 """By name: the page that the part stands in, and what makes it."""
+
+FILES: dict[str, Callable[[], str]] = {
+    "docs/protocol/schemas.json": descriptions.schemas,
+    "docs/protocol/asyncapi.json": descriptions.asyncapi,
+    "docs/protocol/openapi.json": descriptions.openapi,
+}
+"""Files that are made whole."""
 
 
 def filled(page: str, name: str, part: str) -> str:
@@ -57,11 +71,13 @@ def stale() -> dict[Path, str]:
     for name, (place, make) in PARTS.items():
         path = ROOT / place
         pages[path] = filled(pages.get(path) or path.read_text("utf-8"), name, make())
-    return {path: page for path, page in pages.items() if path.read_text("utf-8") != page}
+    pages |= {ROOT / place: make() for place, make in FILES.items()}
+    return {path: page for path, page in pages.items() if not path.exists() or path.read_text("utf-8") != page}
 
 
 def main() -> int:
     for path, page in stale().items():
+        path.parent.mkdir(exist_ok=True)
         path.write_text(page, "utf-8")
         print(path.relative_to(ROOT))
     return 0
