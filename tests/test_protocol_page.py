@@ -2,43 +2,40 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
 import re
-from typing import Any
 
-from gochatsecure.wire.json_v1 import JSON
-from tests.support import ROOT, Client, ServerTestCase, token
+from gochatsecure.chat.table import BY_OP
+from gochatsecure.conformance.runner import Failed, Target, play
+from gochatsecure.conformance.shapes import EVENTS
+from gochatsecure.conformance.transcript import parse
+from tests.support import PATIENCE, ROOT, ServerTestCase, client_context
 
 PAGE = (ROOT / "docs" / "protocol.md").read_text("utf-8")
-
-
-def fits(wanted: Any, found: Any) -> bool:
-    """Equal, where "..." stands for anything."""
-    if wanted == "...":
-        return True
-    if isinstance(wanted, dict) and isinstance(found, dict):
-        return list(wanted) == list(found) and all(fits(wanted[key], found[key]) for key in wanted)
-    if isinstance(wanted, list) and isinstance(found, list):
-        return len(wanted) == len(found) and all(map(fits, wanted, found))
-    return type(wanted) is type(found) and bool(wanted == found)
+SESSIONS = re.findall(r"(?s)```json-session\n(.*?)```", PAGE)
 
 
 class ThePage(ServerTestCase):
-    async def test_the_example_is_what_happens(self) -> None:
-        (session,) = re.findall(r"(?s)```json-session\n(.*?)```", PAGE)
+    async def test_the_examples_are_what_happens(self) -> None:
+        """Field for field, in the same order."""
         server = await self.start()
-        clients: dict[str, Client] = {}
-        count = 0
-        for line in session.splitlines():
-            name, direction, said = re.fullmatch(r"(\w+)([<>]) (.*)", line).groups()  # type: ignore[union-attr]
-            if name not in clients:
-                bearer = await token(server, name)
-                clients[name] = await Client.open(server, bearer, subprotocols=[JSON.subprotocol])
-                self.addAsyncCleanup(clients[name].abort)
-            if direction == ">":
-                clients[name].send(said)
-            else:
-                found = json.loads(await clients[name].receive() or "null")
-                self.assertTrue(fits(json.loads(said), found), f"\nwanted {said}\nfound  {json.dumps(found)}")
-                count += 1
-        self.assertGreater(count, 20)
+        ending: list[asyncio.Task[None]] = []
+
+        async def end() -> None:
+            ending.append(asyncio.create_task(server.close()))
+
+        for session in SESSIONS:
+            transcript = parse("docs/protocol.md", session, ("general", "attic", "cellar"))
+            try:
+                target = Target(server.url, client_context(), PATIENCE, strict=True, exact=True)
+                await play(transcript, target, end_server=end)
+            except Failed as failure:
+                self.fail(str(failure))
+        await asyncio.gather(*ending)
+
+    def test_every_request_and_every_event_has_an_example(self) -> None:
+        lines = [line for session in SESSIONS for line in session.splitlines()]
+        asked = " ".join(line for line in lines if "> " in line)
+        shown = " ".join(line for line in lines if "< " in line)
+        self.assertEqual([op for op in BY_OP if f'"op":"{op}"' not in asked], [])
+        self.assertEqual([name for name in EVENTS if f'"event":"{name}"' not in shown], [])

@@ -63,7 +63,7 @@ class WebSocketClient:
         except ProtocolError as error:
             raise Lost(1002, str(error)) from None
 
-    def send(self, text: str) -> bytes:
+    def send(self, text: str | bytes) -> bytes:
         return self._connection.send(Message(text))
 
     def close(self) -> bytes:

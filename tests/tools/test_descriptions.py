@@ -1,4 +1,4 @@
-"""The descriptions for other people's tools are what their standards say. `test_pages` holds that they are up to date."""
+"""The descriptions for other people's tools are what their standards say; `test_pages` holds them up to date."""
 
 from __future__ import annotations
 
