@@ -113,7 +113,7 @@ class _Stage:
         elif text == "closes":
             player.close()
         elif text == "sends binary":
-            player.send(b"\x00")
+            player.send_binary()
         elif words[:1] == ["sends"] and words[2:3] == ["times"]:
             for number in range(1, int(words[1]) + 1):
                 player.send(filled(text.split(" ", 3)[3].replace("#", str(number)), self._bound))
@@ -163,7 +163,10 @@ class _Stage:
 
     async def _ask(self, method: str, path: str, headers: Sequence[tuple[str, str]] = ()) -> Exchange:
         """An answer that is of its shape; where there were too many requests of ours, a little later."""
-        while (found := await ask(self._target.url, self._target.context, method, path, headers)).status == 429:
+        while True:
+            found = await ask(self._target.url, self._target.context, method, path, headers)
+            if found.status != 429:
+                break
             await asyncio.sleep(float(found.headers.get("retry-after", "1")))
         self._check_body(path.partition("?")[0], found)
         return found
@@ -213,9 +216,13 @@ class _Player:
         while not self._shown and self.ended is None:  # whoever is connected is told something
             await self._read()
 
-    def send(self, text: str | bytes) -> None:
+    def send_binary(self) -> None:
         assert self._writer is not None
-        if not self._lines and isinstance(text, str):
+        self._writer.write(self._websocket.send_binary(b"\x00"))
+
+    def send(self, text: str) -> None:
+        assert self._writer is not None
+        if not self._lines:
             self._follower.asks(text)
         try:
             self._writer.write(self._websocket.send(text))

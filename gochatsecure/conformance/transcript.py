@@ -63,7 +63,9 @@ class Transcript(NamedTuple):
 
 def parse(name: str, text: str, fresh: Iterable[str] = ()) -> Transcript:
     """Raises ValueError for a line that is none."""
-    words, promise, steps = list(fresh), [], []
+    words: list[str] = list(fresh)
+    promise: list[str] = []
+    steps: list[Step] = []
     for number, line in enumerate(text.splitlines(), 1):
         if line.startswith("#"):
             promise += [line.removeprefix("#").strip()] if not steps else []

@@ -63,8 +63,12 @@ class WebSocketClient:
         except ProtocolError as error:
             raise Lost(1002, str(error)) from None
 
-    def send(self, text: str | bytes) -> bytes:
+    def send(self, text: str) -> bytes:
         return self._connection.send(Message(text))
+
+    def send_binary(self, data: bytes) -> bytes:
+        """What no server of ours takes."""
+        return self._connection.send(Message(data))
 
     def close(self) -> bytes:
         """Our Close frame."""

@@ -201,7 +201,7 @@ class TheTranscripts(unittest.TestCase):
 
 class TheFollower(unittest.TestCase):
     def test_what_no_transcript_can_say_is_checked_of_every_frame(self) -> None:
-        for frame in (
+        frames: tuple[Any, ...] = (
             [],
             {},
             {"event": "joined", "re": 1},
@@ -210,7 +210,8 @@ class TheFollower(unittest.TestCase):
             {"re": 1, "ok": {"later": 1}},
             {"event": "later"},
             {"re": 1, "error": {"code": "later", "message": "x", "temporary": False}},
-        ):
+        )
+        for frame in frames:
             follower = Follower(strict=True)
             follower.asks('{"op":"ping","id":1}')
             with self.subTest(frame), self.assertRaises(Broken):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typing
 import unittest
+from importlib.util import find_spec
 from typing import Any
 
 from gochatsecure.chat import commands, events, table
@@ -30,11 +31,6 @@ from gochatsecure.conformance.validate import KNOWN, faults
 from tests.chat.test_table import Values
 from tests.live.fakes import World
 from tests.wire.test_json_v1 import answered, kept, shown
-
-try:
-    import jsonschema
-except ImportError:
-    jsonschema = None
 
 DEFS = definitions()
 INBOX = inbox_stream("alice~s1")
@@ -227,8 +223,12 @@ class Validating(unittest.TestCase):
 
         self.assertEqual({word for schema in DEFS.values() for word in keywords(schema)} - KNOWN, set())
 
-    @unittest.skipUnless(jsonschema, "this test compares with the jsonschema library: pip install jsonschema")
+    @unittest.skipUnless(
+        find_spec("jsonschema"), "this test compares with the jsonschema library: pip install jsonschema"
+    )
     def test_it_says_what_the_library_says(self) -> None:
+        import jsonschema
+
         jsonschema.Draft202012Validator.check_schema(document())
         frames = [answered(one) for some in ANSWERED.values() for one in some] + [shown(event) for event in SHOWN]
         count = 0

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import json
 import unittest
+from importlib.util import find_spec
 from typing import Any
 
 from gochatsecure.chat.table import BY_OP
 from gochatsecure.conformance.shapes import EVENTS
 from tools import descriptions
-
-try:
-    import jsonschema
-except ImportError:
-    jsonschema = None
-try:
-    import openapi_spec_validator
-except ImportError:
-    openapi_spec_validator = None
 
 
 def references(value: Any) -> set[str]:
@@ -45,10 +37,16 @@ class Descriptions(unittest.TestCase):
         told = {name.removeprefix("event.") for name in asyncapi["channels"]["session"]["messages"] if "event." in name}
         self.assertEqual(told, set(EVENTS))
 
-    @unittest.skipUnless(jsonschema, "this test needs the jsonschema library: pip install jsonschema")
+    @unittest.skipUnless(find_spec("jsonschema"), "this test needs the jsonschema library: pip install jsonschema")
     def test_the_schemas_are_schemas(self) -> None:
+        import jsonschema
+
         jsonschema.Draft202012Validator.check_schema(json.loads(descriptions.schemas()))
 
-    @unittest.skipUnless(openapi_spec_validator, "this test needs a library: pip install openapi-spec-validator")
+    @unittest.skipUnless(
+        find_spec("openapi_spec_validator"), "this test needs a library: pip install openapi-spec-validator"
+    )
     def test_openapi_is_openapi(self) -> None:
+        import openapi_spec_validator
+
         openapi_spec_validator.validate(json.loads(descriptions.openapi()))

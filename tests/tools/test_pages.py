@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import unittest
 
-from tools.pages import ROOT, filled, stale, table
+from tools.pages import ROOT, filled, stale
+from tools.reference import table
 
 
 class Pages(unittest.TestCase):
