@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from .client import ChatClient
 from .errors import ClientError, ConnectionRefused, HistoryFork, RequestRefused
-from .requests import sign_in
+from .requests import refresh, sign_in
 
-__all__ = ["ChatClient", "ClientError", "ConnectionRefused", "HistoryFork", "RequestRefused", "sign_in"]
+__all__ = ["ChatClient", "ClientError", "ConnectionRefused", "HistoryFork", "RequestRefused", "refresh", "sign_in"]

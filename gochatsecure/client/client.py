@@ -7,25 +7,29 @@ import json
 import random
 import secrets
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import suppress
-from itertools import count
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from ..chat.chain import base64url
 from ..chat.model import KINDS, Cursor
+from ..chat.names import InvalidName, canonical_room
+from ..wire.closing import CLOSE_CODES
 from ..wire.json_v1 import JSON
-from ..wire.websocket_client import LocalProtocolError, Lost, Rejected, WebSocketClient
-from .chains import advanced, decoded, entry_of
+from ..wire.websocket_client import Lost, Rejected, WebSocketClient
+from .calls import Call, Calls, fail, settle
+from .chains import advanced, entry_of
 from .errors import ClientError, ConnectionRefused, HistoryFork, RequestRefused
+from .line import Line, Shown, cursor_of
+from .requests import refresh
 
 INBOX = ""
 """What the inbox is called among the cursors, where the others have their room's name."""
 
-_FOR_GOOD = {1002, 1003, 1007, 4400, 4401, 4403}  # close codes after which another try would end the same way
-_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})  # HTTP statuses after which it may not
+_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})  # HTTP statuses after which another try may end otherwise
+_EARLY = 0.8  # of a token's life; then it is renewed
+_RENEW_AGAIN = 10.0  # seconds, when the server was not reached
 
 
 class ChatClient:
@@ -50,6 +54,7 @@ class ChatClient:
         context: ssl.SSLContext | None = None,
         cursors: dict[str, Cursor] | None = None,
         save: Callable[[str, Cursor], object] = lambda place, cursor: None,
+        renew: Callable[[str], Awaitable[str]] | None = None,
         buffer: int = 1000,
         backoff: Iterable[float] = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30),
         timeout: float = 60.0,
@@ -58,27 +63,30 @@ class ChatClient:
     ) -> None:
         """`cursors`: where to go on, by room (INBOX: the inbox), as `save` is told them with each entry handed out.
 
-        `backoff`: seconds between tries, the last for ever, each times 0.5 to 1.5. `timeout`: seconds of silence, pings
-        included, after which the connection counts as lost.
+        `renew` gives a newer token for one that will expire; by default the server is asked. `backoff`: seconds
+        between tries, the last for ever, each times 0.5 to 1.5. `timeout`: seconds of silence, pings included, after
+        which the connection counts as lost.
         """
         parts = urlsplit(url)
+        self._url = url
         self._host, self._port = parts.hostname or "localhost", parts.port or 443
         self._token = token
         self._context = context or ssl.create_default_context()
         self._cursors = dict(cursors or {})
         self._save = save
+        self._renew = renew or self._refresh
         self._backoff = tuple(backoff)
         self._timeout = timeout
         self._jitter = jitter
         self._make_cid = make_cid
         self._rooms: dict[str, asyncio.Future[dict[str, Any]]] = {}  # that one wants to be in: the answer to the join
-        self._calls: dict[int, _Call] = {}  # what has no answer yet, oldest first
-        self._numbers = count(1)
-        self._events: asyncio.Queue[_Shown | None] = asyncio.Queue(buffer)
-        self._entering: set[str] = set()  # rooms on the way back into: what is said there has to wait
+        self._leaving: dict[str, Call] = {}
+        self._calls = Calls()
+        self._events: asyncio.Queue[Shown | None] = asyncio.Queue(buffer)
         self._early: list[dict[str, Any]] | None = None  # inbox entries that came before their replay is done
         self._task: asyncio.Task[None] | None = None
-        self._line: _Line | None = None
+        self._renewing: asyncio.Task[None] | None = None
+        self._line: Line | None = None
         self._ready = asyncio.Event()
         self._fault: ClientError | None = None
         self.welcome: dict[str, Any] = {}
@@ -89,7 +97,11 @@ class ChatClient:
     async def __aenter__(self) -> Self:
         """Connected. Raises ClientError where no further try would help; waits for the server else."""
         self._task = asyncio.create_task(self._run())
-        await self._ready.wait()
+        try:
+            await self._ready.wait()
+        except BaseException:  # whoever does not wait any longer has nothing to close
+            await self.close()
+            raise
         if self._fault is not None:
             raise self._fault
         return self
@@ -103,17 +115,18 @@ class ChatClient:
         """Leave. What is not acknowledged by now may be stored or not. Twice is no error."""
         if self._line is not None:
             self._line.close()
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
         self._give_up(ClientError("this client is closed"))
+        ending = [task for task in (self._task, self._renewing) if task is not None]
+        for task in ending:
+            task.cancel()
+        if ending:
+            await asyncio.wait(ending)
 
     async def _run(self) -> None:
         """Be connected, again and again."""
-        tries = 0
+        loop, tries = asyncio.get_running_loop(), 0
         while True:
-            self._ready.clear()
+            began = loop.time()
             try:
                 await self._be_connected()
             except ClientError as error:
@@ -121,28 +134,37 @@ class ChatClient:
                 return
             except Rejected as error:
                 if error.status not in _AGAIN:
-                    self._give_up(ConnectionRefused(error.status, "the server does not let this client in"))
+                    self._give_up(ConnectionRefused(error.status, _detail(error.body)))
                     return
             except Lost as error:
-                if error.code in _FOR_GOOD:
+                if error.code in CLOSE_CODES and not CLOSE_CODES[error.code].again:
                     self._give_up(ConnectionRefused(error.code, error.reason or "the server has sent this client away"))
                     return
+            except ssl.SSLCertVerificationError as error:
+                self._give_up(ConnectionRefused(1015, f"the server's certificate is not good: {error.verify_message}"))
+                return
             except (OSError, TimeoutError):
                 pass
-            tries = 0 if self._ready.is_set() else tries + 1
+            except Exception:
+                self._give_up(ClientError("this client has made a mistake"))
+                raise
+            self._ready.clear()
+            if loop.time() - began > self._backoff[-1]:
+                tries = 0  # it held for a while: else a server that lets in and sends away would be asked without end
             seconds = self._backoff[min(tries, len(self._backoff) - 1)]
+            tries += 1
             await asyncio.sleep(seconds * (0.5 + self._jitter()))
 
     def _give_up(self, fault: ClientError) -> None:
         if self._fault is None:
             self._fault = fault
-        for call in self._calls.values():
-            _fail(call.answer, self._fault)
+        self._calls.fail(self._fault)
         for answer in self._rooms.values():
-            _fail(answer, self._fault)
-        self._calls.clear()
+            fail(answer, self._fault)
         self._ready.set()
-        with suppress(asyncio.QueueFull):  # then whoever takes events will see it after the last
+        if self._renewing is not None:
+            self._renewing.cancel()
+        if not self._events.full():  # else whoever takes events will see it after the last
             self._events.put_nowait(None)
 
     async def _be_connected(self) -> None:
@@ -150,22 +172,44 @@ class ChatClient:
         async with asyncio.timeout(self._timeout):
             reader, writer = await asyncio.open_connection(self._host, self._port, ssl=self._context)
         authorization = [("Authorization", f"Bearer {self._token}")]
-        self._line = _Line(
-            writer, WebSocketClient(f"{self._host}:{self._port}", "/ws", authorization, JSON.subprotocol)
-        )
+        self._line = Line(writer, WebSocketClient(f"{self._host}:{self._port}", "/ws", authorization, JSON.subprotocol))
         try:
             self._line.flush()
             while True:
                 async with asyncio.timeout(self._timeout):
                     data = await reader.read(65536)
                 for text in self._line.websocket.receive(data):
-                    await self._take(json.loads(text))
+                    await self._take_text(text)
                 self._line.flush()
         finally:
             self._line = None
+            self._calls.end()
             writer.transport.abort()
 
+    async def _refresh(self, token: str) -> str:
+        return await refresh(self._url, token, self._context)
+
+    async def _keep_token(self, seconds: float | None) -> None:
+        """Go on under a newer token before this one expires. A server that gives none lets the session end with it."""
+        try:
+            while seconds is not None:
+                await asyncio.sleep(seconds * _EARLY)
+                try:
+                    self._token = await self._renew(self._token)
+                except OSError:
+                    seconds = _RENEW_AGAIN
+                else:
+                    seconds = (await self.request("refresh", token=self._token))["expires_in"]
+        except ClientError:
+            return
+
     # What comes.
+
+    async def _take_text(self, text: str) -> None:
+        try:
+            await self._take(json.loads(text))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise ConnectionRefused(1002, "the server says what is not its protocol") from None
 
     async def _take(self, said: dict[str, Any]) -> None:
         if "re" in said:
@@ -178,55 +222,66 @@ class ChatClient:
             else:
                 await self._take_entry(said)
         else:
-            await self._events.put(_Shown(said))
+            await self._events.put(Shown(said))
 
     async def _begin(self, welcome: dict[str, Any]) -> None:
         """Say what has no answer yet again, and come back to where one was."""
+        assert self._line is not None
         self.welcome = welcome
+        for call in self._leaving.values():  # a new session is in no room
+            self._calls.take(call, {"ok": {}})
+        self._calls.begin(self._line, self._rooms)
         self._ready.set()
-        inbox = self._cursors.setdefault(INBOX, _cursor(welcome["inbox"]))
-        if inbox.epoch == welcome["inbox"]["epoch"] and inbox.seq < welcome["inbox"]["last"]:
+        await self._begin_inbox(welcome["inbox"])
+        for room in self._rooms:
+            if not self._calls.asks_for(room):  # it may have been asked for while the inbox was seen to
+                self._ask_replay("join", room)
+        self._calls.repeat()
+        if self._renewing is not None:
+            self._renewing.cancel()
+        self._renewing = asyncio.create_task(self._keep_token(welcome["expires_in"]))
+
+    async def _begin_inbox(self, position: dict[str, Any]) -> None:
+        self._early = None
+        stands = cursor_of(position)
+        kept = self._cursors.get(INBOX)
+        if kept is None:
+            await self._start(INBOX, stands)
+        elif kept.epoch != stands.epoch:
+            await self._lose(INBOX, position)
+        elif kept.seq < stands.seq:
             self._early = []
             self._ask_replay("inbox", INBOX)
-        elif inbox != _cursor(welcome["inbox"]):
-            await self._lose(INBOX, welcome["inbox"])
-        self._entering = set(self._rooms)
-        for room in self._rooms:
-            self._ask_replay("join", room)
-        for call in [call for call in self._calls.values() if call.place is None]:
-            self._say(call)
+        elif kept.seq > stands.seq or kept.head not in (None, stands.head):
+            raise HistoryFork("the inbox does not hold what this client has seen of it")
 
     async def _take_answer(self, said: dict[str, Any]) -> None:
         call = self._calls.get(said["re"])
         if call is None:
             return
         error = said.get("error")
-        if error is None:
-            del self._calls[said["re"]]
-            if call.place is None:
-                _settle(call.answer, said["ok"])
-            else:
-                await self._take_replay(call, said["ok"])
-        elif error["temporary"]:
+        if error is not None and error["temporary"]:
             wait = error.get("retry_after_ms", 1000) / 1000 * (1 + self._jitter())
-            asyncio.get_running_loop().call_later(wait, self._say, call)
-        elif error["code"] == "history_fork":
+            self._calls.say_later(call, wait)
+        elif error is not None and error["code"] == "history_fork":
             raise HistoryFork(error["message"])
         else:
-            del self._calls[said["re"]]
-            refused = RequestRefused(error["code"], error["message"])
-            if call.place:
-                self._entering.discard(call.place)
-                _fail(self._rooms.pop(call.place, call.answer), refused)
-            _fail(call.answer, refused)
+            self._calls.take(call, said)
+            if call.place is None:
+                return
+            if error is None:
+                await self._take_replay(call, said["ok"])
+            else:
+                await self._take_no_replay(call.place, RequestRefused(error["code"], error["message"]))
 
-    async def _take_replay(self, call: _Call, ok: dict[str, Any]) -> None:
+    async def _take_replay(self, call: Call, ok: dict[str, Any]) -> None:
         """The answer to a join, or of the inbox: what was missed, before anything that comes after it is taken."""
         place = call.place
         assert place is not None
         if not ok["recovered"]:
             await self._lose(place, ok)
-        self._cursors.setdefault(place, _cursor(ok))
+        elif place not in self._cursors:
+            await self._start(place, cursor_of(ok))
         for event in ok["events"]:
             await self._take_entry(event)
         if ok["more"]:
@@ -236,19 +291,29 @@ class ChatClient:
             for event in early:
                 await self._take_entry(event)
         else:
-            self._entering.discard(place)
             if place in self._rooms:
-                _settle(self._rooms[place], ok)
-            for waiting in [
-                one for one in self._calls.values() if one.place is None and one.request.get("room") == place
-            ]:
-                self._say(waiting)
+                settle(self._rooms[place], ok)
+            self._calls.entered(place)
+
+    async def _take_no_replay(self, place: str, refused: RequestRefused) -> None:
+        """Not let in, or not again: then whoever takes the events is told that this client is there no more."""
+        answer = self._rooms.pop(place, None)
+        if answer is not None and answer.done():
+            await self._events.put(Shown({"event": "removed", "room": place, "code": refused.code}))
+        elif answer is not None:
+            fail(answer, refused)
+        self._calls.entered(place)
+
+    async def _start(self, place: str, cursor: Cursor) -> None:
+        """The first place in a log: it is saved in its turn, so that another run misses nothing from here on."""
+        self._cursors[place] = cursor
+        await self._events.put(Shown(None, place, cursor))
 
     async def _lose(self, place: str, position: dict[str, Any]) -> None:
         """The server cannot tell what came since: say so, and go on from where the log is now."""
-        self._cursors[place] = _cursor(position)
+        self._cursors[place] = cursor_of(position)
         lost = {"event": "gap", "room": place} if place else {"event": "gap"}
-        await self._events.put(_Shown(lost, place, self._cursors[place]))
+        await self._events.put(Shown(lost, place, self._cursors[place]))
 
     async def _take_entry(self, event: dict[str, Any]) -> None:
         place = event.get("room", INBOX)
@@ -256,45 +321,67 @@ class ChatClient:
             raise HistoryFork("the server shows an entry of a room that was not joined")
         cursor = advanced(self._cursors[place], entry_of(event, self.welcome["username"]))
         self._cursors[place] = cursor
-        await self._events.put(_Shown(event, place, cursor))
+        await self._events.put(Shown(event, place, cursor))
 
     def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
         return self
 
     async def __anext__(self) -> dict[str, Any]:
-        """The next event. `gap` is the client's own: the server could not tell what has happened in that `room`
-        (without one, in the inbox). Raises the ClientError with which the client has given up."""
-        if self._fault is not None and self._events.empty():
-            raise self._fault
-        shown = await self._events.get()
-        if shown is None:
-            assert self._fault is not None
-            raise self._fault
-        if shown.cursor is not None:
-            self._save(shown.place, shown.cursor)
-        return shown.event
+        """The next event. Two are the client's own: `gap`: the server could not tell what has happened in that `room`
+        (without one, in the inbox); `removed`: it does not let this client back into that `room`. Raises the
+        ClientError with which the client has given up."""
+        while True:
+            if self._fault is not None and self._events.empty():
+                raise self._fault
+            shown = await self._events.get()
+            if shown is None:
+                assert self._fault is not None
+                raise self._fault
+            if shown.cursor is not None:
+                self._save(shown.place, shown.cursor)
+            if shown.event is not None:
+                return shown.event
 
     # What is asked.
 
     async def request(self, op: str, **fields: Any) -> dict[str, Any]:
         """The answer to any request of the JSON protocol, as docs/protocol.md has it. Raises ClientError.
 
-        It is sent again after a loss of the connection; a `cid` in it is what keeps it from being done twice."""
-        call = self._call({"op": op, **fields}, None)
-        self._say(call)
-        return await call.answer
+        It is sent again after a loss of the connection; a `cid` in it is what keeps it from being done twice. Who
+        gives up waiting takes it back, if it is not on its way yet. `join` and `leave` are methods of their own."""
+        if op in ("join", "leave"):
+            raise ValueError(f"{op} is a method of its own, so that this client knows where it is")
+        if isinstance(room := fields.get("room"), str):
+            fields["room"] = _canonical(room)
+        call = self._ask({"op": op, **fields})
+        try:
+            return await call.answer
+        finally:
+            self._calls.drop(call)
 
     async def join(self, room: str) -> dict[str, Any]:
         """Enter a room, and stay in it across losses of the connection. Raises RequestRefused."""
+        room = _canonical(room)
+        while (leaving := self._leaving.get(room)) is not None:
+            await asyncio.wait([leaving.answer])
+        if self._fault is not None:
+            raise self._fault
         if room not in self._rooms:
             self._rooms[room] = asyncio.get_running_loop().create_future()
+            self._calls.enter(room)
             self._ask_replay("join", room)
         return await asyncio.shield(self._rooms[room])
 
     async def leave(self, room: str) -> None:
-        self._rooms.pop(room, None)
+        """Leave a room; what was said there before is said. Whoever still waits to be in is refused."""
+        room = _canonical(room)
+        if (answer := self._rooms.pop(room, None)) is not None:
+            fail(answer, RequestRefused("not_a_member", "this client has left that room again"))
+        if (call := self._leaving.get(room)) is None:
+            call = self._leaving[room] = self._ask({"op": "leave", "room": room})
+            call.answer.add_done_callback(lambda _: self._leaving.pop(room, None))
         try:
-            await self.request("leave", room=room)
+            await asyncio.shield(call.answer)
         except RequestRefused as refused:
             if refused.code != "not_a_member":  # the connection was lost meanwhile, and the room with it
                 raise
@@ -313,75 +400,24 @@ class ChatClient:
             request["after"] = {"epoch": cursor.epoch, "seq": cursor.seq}
             if cursor.head is not None:
                 request["after"]["head"] = base64url(cursor.head)
-        for number in [number for number, call in self._calls.items() if call.place == place]:
-            del self._calls[number]  # asked on a connection that is no more
-        self._say(self._call(request, place))
+        self._ask(request, place)
 
-    def _call(self, request: dict[str, Any], place: str | None) -> _Call:
+    def _ask(self, request: dict[str, Any], place: str | None = None) -> Call:
         if self._fault is not None:
             raise self._fault
-        number = next(self._numbers)
-        self._calls[number] = call = _Call({**request, "id": number}, asyncio.get_running_loop().create_future(), place)
-        if place is not None:
-            call.answer.add_done_callback(lambda answer: answer.cancelled() or answer.exception())
-        return call
-
-    def _say(self, call: _Call) -> None:
-        """Now, if there is a connection, and one is in the room; else once that is so."""
-        if call.place is None and call.request.get("room") in self._entering:
-            return
-        if self._line is not None and self._ready.is_set() and call.request["id"] in self._calls:
-            self._line.send(json.dumps(call.request, ensure_ascii=False))
+        return self._calls.ask(request, place)
 
 
-class _Call(NamedTuple):
-    """A request on its way. `place`: whose replay it asks for."""
-
-    request: dict[str, Any]
-    answer: asyncio.Future[dict[str, Any]]
-    place: str | None
-
-
-class _Shown(NamedTuple):
-    """An event to be handed out, and the cursor behind it."""
-
-    event: dict[str, Any]
-    place: str = INBOX
-    cursor: Cursor | None = None
+def _canonical(room: str) -> str:
+    """As the server calls it. What is no name, the server refuses."""
+    try:
+        return canonical_room(room)
+    except InvalidName:
+        return room
 
 
-class _Line:
-    """A WebSocket and the stream below it."""
-
-    def __init__(self, writer: asyncio.StreamWriter, websocket: WebSocketClient) -> None:
-        self._writer = writer
-        self.websocket = websocket
-
-    def send(self, text: str) -> None:
-        if not self._writer.transport.is_closing():  # else it is sent again on the next line
-            self._writer.write(self.websocket.send(text))
-
-    def flush(self) -> None:
-        """What the WebSocket itself has to say."""
-        answer, self.websocket.answer = self.websocket.answer, b""
-        if answer:
-            self._writer.write(answer)
-
-    def close(self) -> None:
-        with suppress(OSError, LocalProtocolError):
-            self._writer.write(self.websocket.close())
-
-
-def _cursor(position: dict[str, Any]) -> Cursor:
-    return Cursor(position["epoch"], position["last"], decoded(position["head"]))
-
-
-def _settle(answer: asyncio.Future[dict[str, Any]], ok: dict[str, Any]) -> None:
-    if not answer.done():
-        answer.set_result(ok)
-
-
-def _fail(answer: asyncio.Future[dict[str, Any]], error: ClientError) -> None:
-    if not answer.done():
-        answer.set_exception(error)
-        answer.exception()  # who does not wait for it need not be told that nobody did
+def _detail(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["detail"])
+    except (ValueError, KeyError, TypeError):
+        return "the server does not let this client in"

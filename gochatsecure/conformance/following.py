@@ -97,6 +97,7 @@ class Follower:
         return Cursor(position["epoch"], position["last"], decoded(position["head"]))
 
     def _sees_answer(self, answer: dict[str, Any]) -> None:
+        self._check(answer, "answer")
         request = self._asked.get(answer["re"])
         if request is None:
             raise Broken(f"an answer to {answer['re']!r}, which was not asked")
@@ -104,6 +105,8 @@ class Follower:
         if f"answer.{op}" not in _DEFS:
             raise Broken(f"`ok` to {op!r}, which is no op")
         self._check(answer, f"answer.{op}")
+        if faults(request, _DEFS[f"request.{op}"], _DEFS):
+            raise Broken(f"`ok` to a {op} that is not as the schema request.{op} has it")
         ok = answer["ok"]
         if op in ("join", "inbox"):
             self._replayed(request, ok)

@@ -6,11 +6,13 @@ import asyncio
 import json
 import secrets
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from importlib.resources import files
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
+from ..client.requests import Answer, ask
 from ..wire.json_v1 import JSON
 from ..wire.lines import LINES
 from ..wire.websocket_client import LocalProtocolError, Lost, Rejected, WebSocketClient
@@ -19,7 +21,6 @@ from .following import Broken, Follower
 from .schemas import schema_of
 from .transcript import Bound, Step, Transcript, filled, fits, parse
 from .validate import faults
-from .web import Exchange, ask
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -91,7 +92,7 @@ class _Stage:
         self._names = names
         self._bound: Bound = {"$long": "x" * 4000}
         self._cast: dict[str, _Player] = {}
-        self._answer: Exchange | None = None
+        self._answer: Answer | None = None
 
     async def do(self, step: Step) -> None:
         who, sign, text = step.who, step.sign, step.text
@@ -152,7 +153,7 @@ class _Stage:
         if step.sign == ">":
             text, *headers = filled(step.text, self._bound).split(" | ")
             method, path = text.split(" ", 1)
-            pairs = [(name, value) for name, _, value in (header.partition(": ") for header in headers)]
+            pairs = {name: value for name, _, value in (header.partition(": ") for header in headers)}
             self._answer = await self._ask(method, path, pairs)
             return
         assert self._answer is not None
@@ -161,7 +162,7 @@ class _Stage:
         if int(status) != found.status or (wanted and not fits(json.loads(wanted), found.body, self._bound)):
             raise Broken(f"came: {found.status} {json.dumps(found.body, ensure_ascii=False)}")
 
-    async def _ask(self, method: str, path: str, headers: Sequence[tuple[str, str]] = ()) -> Exchange:
+    async def _ask(self, method: str, path: str, headers: Mapping[str, str] = MappingProxyType({})) -> Answer:
         """An answer that is of its shape; where there were too many requests of ours, a little later."""
         while True:
             found = await ask(self._target.url, self._target.context, method, path, headers)
@@ -171,7 +172,7 @@ class _Stage:
         self._check_body(path.partition("?")[0], found)
         return found
 
-    def _check_body(self, path: str, found: Exchange) -> None:
+    def _check_body(self, path: str, found: Answer) -> None:
         shape = http.PROBLEM if found.status >= 400 and found.status != 503 else None
         for route in http.ROUTES:
             for answer in route.answers:

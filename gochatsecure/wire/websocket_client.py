@@ -51,11 +51,12 @@ class WebSocketClient:
         self._subprotocol = subprotocol
         self._head: bytes | None = b""
         self._parts: list[str] = []
+        self._refused: Rejected | None = None  # the server has answered otherwise, and its body is under way
 
     def receive(self, data: bytes) -> Iterator[str]:
         """The whole texts that these bytes complete; b"" is the end of the stream. Raises Rejected, Lost."""
         if not data:
-            raise Lost(1006)
+            raise self._refused or Lost(1006)
         try:
             for piece in self._pieces(data):
                 self._connection.receive_data(piece)
@@ -103,8 +104,13 @@ class WebSocketClient:
                     if event.subprotocol != self._subprotocol:
                         raise Lost(1002, "the server speaks another protocol")
                 case RejectConnection():
-                    raise Rejected(event.status_code)
+                    self._refused = Rejected(event.status_code)
+                    if not event.has_body:
+                        raise self._refused
                 case RejectData():
-                    raise Rejected(0, bytes(event.data))
+                    assert self._refused is not None  # RejectConnection comes first
+                    self._refused = Rejected(self._refused.status, self._refused.body + bytes(event.data))
+                    if event.body_finished or len(self._refused.body) > _HEAD:
+                        raise self._refused
                 case CloseConnection():
                     raise Lost(int(event.code), event.reason or "")

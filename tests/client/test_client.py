@@ -59,7 +59,7 @@ class Talking(ClientTestCase):
         chat = await self.client(await self.start(), "alice")
         for op, fields, code in (
             ("send", {"room": "den", "text": "hi", "cid": "1"}, "not_a_member"),
-            ("join", {"room": "a b"}, "room_invalid"),
+            ("members", {"room": "a b"}, "room_invalid"),
             ("shout", {}, "op_unknown"),
         ):
             with self.assertRaises(RequestRefused) as caught:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import unittest
 from importlib.util import find_spec
 from typing import Any
 
 from gochatsecure import ChatServer, Limits
+from gochatsecure.conformance.validate import faults
 from tests.live.support import LiveTestCase
-from tests.support import PATIENCE, client_context, token
+from tests.support import PATIENCE, ROOT, client_context, token
 
 HERE = find_spec("websockets") is not None
 if HERE:
     from websockets.asyncio.client import ClientConnection, connect
     from websockets.exceptions import ConnectionClosed, InvalidStatus
+    from websockets.typing import Subprotocol
 
 
 @unittest.skipUnless(HERE, "these tests need the websockets library: pip install websockets")
@@ -75,6 +78,29 @@ class TheWebsocketsLibrary(LiveTestCase):
         ):
             await alice.send(asked)
             self.assertEqual(await self.hear(alice), answer)
+
+    async def test_speaks_json_with_schemas_alone(self) -> None:
+        """What a program needs that knows no code of ours: this library, and the published schemas."""
+        server = await self.start()
+        headers = {"Authorization": f"Bearer {await token(server, 'alice')}"}
+        subprotocols = [Subprotocol("gochatsecure.v1.json")]
+        alice = await self.dial(server, "/ws", subprotocols=subprotocols, additional_headers=headers)
+        self.assertEqual(alice.subprotocol, subprotocols[0])
+        frames = [json.loads(await self.hear(alice))]
+        requests: tuple[dict[str, object], ...] = (
+            {"op": "join", "id": 1, "room": "den"},
+            {"op": "send", "id": 2, "room": "den", "cid": "c1", "text": "hi"},
+            {"op": "history", "id": 3, "room": "den"},
+        )
+        for request in requests:
+            await alice.send(json.dumps(request))
+            while frames[-1].get("re") != request["id"]:
+                frames.append(json.loads(await self.hear(alice)))
+        names = ("event.welcome", "answer.join", "event.message", "answer.send", "answer.history")
+        schemas = json.loads((ROOT / "docs" / "protocol" / "schemas.json").read_text("utf-8"))["$defs"]
+        for name, found in zip(names, frames, strict=True):
+            with self.subTest(name):
+                self.assertEqual(faults(found, schemas[name], schemas, strict=True), [])
 
     async def test_negotiates_the_subprotocol_and_no_compression(self) -> None:
         server = await self.start()

@@ -33,12 +33,12 @@ MESSAGE = re.compile(r"(?:\(Private\) )?(?:to )?([a-z]+): ([0-9a-z.]+)")
 
 
 class Process:
-    """A server in a process of its own; `port` and `url` are what clients ask of a server."""
+    """A server in a process of its own, on that port or a free one; `port` is what clients ask of a server."""
 
-    def __init__(self, data: Path, durability: str, errors: IO[bytes]) -> None:
+    def __init__(self, data: Path, durability: str, errors: IO[bytes], port: int = 0) -> None:
         pair = certificate()
         settings: dict[str, object] = {
-            "addr": "localhost:0",
+            "addr": f"localhost:{port}",
             "cert": pair.cert,
             "key": pair.key,
             "data": data,

@@ -1,4 +1,4 @@
-"""The delivery contract through `kill -9`: programs that send again under the same cid, and resume from their cursor.
+"""The delivery contract through `kill -9`: three library clients that send, resume and check.
 
 Every message that was acknowledged is there once, without gaps, in one order for every reader. GOCHATSECURE_CRASHES
 says how often (5), GOCHATSECURE_SEED repeats the choices that a failing run has printed.
@@ -7,82 +7,55 @@ says how often (5), GOCHATSECURE_SEED repeats the choices that a failing run has
 from __future__ import annotations
 
 import asyncio
-import json
-from typing import Any
 
 from gochatsecure.chat.model import room_stream
+from gochatsecure.client import ChatClient, sign_in
 from gochatsecure.log.verify import verify
-from gochatsecure.wire.json_v1 import JSON
-from tests.support import PATIENCE, Client, HasPort, token
+from tests.live.support import eventually
+from tests.support import PATIENCE, client_context
 
 from .test_crash import CRASHES, SEED, CrashTestCase, Process
 
 ROOM = "den"
+AT_ONCE = 8  # messages that a program has under way
 
 
 class Program:
-    """Sends numbered messages, again until they are acknowledged; keeps its cursor and all that it was shown."""
+    """Says numbered things, each until it is acknowledged; keeps all that it is shown."""
 
-    def __init__(self, name: str, bearer: str) -> None:
+    def __init__(self, name: str, chat: ChatClient) -> None:
         self.name = name
-        self.bearer = bearer
-        self.client: Client | None = None
-        self.unanswered: dict[str, str] = {}  # by cid
+        self.chat = chat
+        self.sent = 0
         self.acks: dict[str, int] = {}  # by cid: the seq that was acknowledged
         self.shown: list[tuple[int, str]] = []  # seq, cid
-        self.cursor: dict[str, Any] | None = None
-        self.sent = 0
+        self.tasks: list[asyncio.Task[None]] = []
 
-    async def connect(self, server: HasPort) -> None:
-        """Join where one left off, a page at a time; then send again what has no answer yet."""
-        self.client = await Client.open(server, self.bearer, subprotocols=[JSON.subprotocol])
-        assert json.loads(await self.client.receive() or "")["event"] == "welcome"
-        more = True
-        while more:
-            asked = {"op": "join", "id": "join", "room": ROOM}
-            self.client.send(json.dumps(asked if self.cursor is None else {**asked, "after": self.cursor}))
-            answer: dict[str, Any] = {}
-            while answer.get("re") != "join":
-                answer = json.loads(await self.client.receive() or "null")
-            ok = answer["ok"]
-            assert ok["recovered"], ok
-            if self.cursor is None:
-                assert ok["last"] == 0, "everybody is here from the start"
-                self.cursor = {"epoch": ok["epoch"], "seq": 0, "head": ok["head"]}
-            for event in ok["events"]:
-                self.take(event)
-            more = ok["more"]
-        for cid, text in self.unanswered.items():
-            self.client.send(json.dumps({"op": "send", "id": cid, "room": ROOM, "cid": cid, "text": text}))
+    async def enter(self) -> None:
+        await self.chat.__aenter__()
+        ok = await self.chat.join(ROOM)
+        assert ok["last"] == 0, "everybody is here from the start"
 
-    def say(self) -> None:
-        assert self.client is not None
-        self.sent += 1
-        cid = f"{self.name}-{self.sent}"
-        self.unanswered[cid] = f"text {self.sent}"
-        self.client.send(json.dumps({"op": "send", "id": cid, "room": ROOM, "cid": cid, "text": self.unanswered[cid]}))
+    def begin(self, enough: asyncio.Event) -> None:
+        self.tasks = [asyncio.create_task(self.talk(enough)) for _ in range(AT_ONCE)]
+        self.listening = asyncio.create_task(self.listen())
 
-    def take(self, event: dict[str, Any]) -> None:
-        """One event or answer."""
-        if event.get("event") == "message":
-            assert self.cursor is not None
-            self.shown.append((event["seq"], event["cid"]))
-            self.cursor = {"epoch": self.cursor["epoch"], "seq": event["seq"], "head": event["head"]}
-        elif "ok" in event:
-            self.acks[event["re"]] = event["ok"]["seq"]
-            del self.unanswered[event["re"]]
-        else:
-            assert event.get("event") in ("joined", "left"), event
+    async def talk(self, enough: asyncio.Event) -> None:
+        while not enough.is_set():
+            self.sent += 1
+            cid = f"{self.name}-{self.sent}"
+            self.acks[cid] = (await self.chat.send(ROOM, f"text {cid}", cid=cid))["seq"]
 
-    async def talk(self, least: int) -> None:
-        """Keep eight messages under way until the server is gone, or all `least` are answered."""
-        assert self.client is not None
-        while (text := await self.client.receive()) is not None:
-            self.take(json.loads(text))
-            while len(self.unanswered) < 8 and self.sent < least:
-                self.say()
-            if not self.unanswered and self.sent >= least:
-                return
+    async def acknowledged(self, more: int) -> None:
+        """Until so many more are."""
+        wanted = len(self.acks) + more
+        await eventually(lambda: len(self.acks) >= wanted)
+
+    async def listen(self) -> None:
+        async for event in self.chat:
+            assert event["event"] in ("message", "joined", "left"), event
+            if event["event"] == "message":
+                self.shown.append((event["seq"], event["cid"]))
 
 
 class CrashesAndResumes(CrashTestCase):
@@ -92,44 +65,39 @@ class CrashesAndResumes(CrashTestCase):
 
     async def send_through_crashes(self, crashes: int) -> None:
         self.data = self.folder / "data"
-        programs: list[Program] = []
-        for crash in range(crashes + 1):
-            self.running = Process(self.data, "process", self.errors)
-            server = await self.running.until_ready()
-            programs = programs or [Program(name, await token(server, name)) for name in ("ann", "ben", "cleo")]
-            for program in programs:
-                await program.connect(server)
-            for program in programs:
-                program.say()
-            least = 10**9 if crash < crashes else max(program.sent for program in programs) + 10
-            tasks = [asyncio.create_task(program.talk(least)) for program in programs]
-            if crash < crashes:
-                async with asyncio.timeout(PATIENCE):
-                    wanted = len(programs[0].acks) + self.random.randrange(1, 60)
-                    while len(programs[0].acks) < wanted:  # noqa: ASYNC110 - what is waited for knows nothing of tests
-                        await asyncio.sleep(0.001)
-                self.kill()
-            async with asyncio.timeout(PATIENCE):
-                await asyncio.gather(*tasks)
-            if crash < crashes:
-                for program in programs:
-                    assert program.client is not None
-                    await program.client.abort()
+        self.running = Process(self.data, "process", self.errors)
+        server = await self.running.until_ready()
+        url, port, enough = f"https://localhost:{server.port}", server.port, asyncio.Event()
+        programs = []
+        for name in ("ann", "ben", "cleo"):
+            bearer = await sign_in(url, name, client_context())
+            program = Program(name, ChatClient(url, bearer, context=client_context(), backoff=(0.01, 0.05)))
+            self.addAsyncCleanup(program.chat.close)
+            programs.append(program)
+            await program.enter()
+        for program in programs:
+            program.begin(enough)
+        for _ in range(crashes):
+            await programs[0].acknowledged(self.random.randrange(1, 60))
+            self.kill()
+            self.running = Process(self.data, "process", self.errors, port)
+            await self.running.until_ready()
+        await programs[0].acknowledged(10)
+        enough.set()
+        async with asyncio.timeout(PATIENCE):
+            await asyncio.gather(*(task for program in programs for task in program.tasks))
         await self.compare(programs)
 
     async def compare(self, programs: list[Program]) -> None:
         total = sum(program.sent for program in programs)
+        await eventually(lambda: all(len(program.shown) >= total or program.listening.done() for program in programs))
         for program in programs:
-            self.assertEqual((len(program.acks), program.unanswered), (program.sent, {}))
-            async with asyncio.timeout(PATIENCE):
-                while len(program.shown) < total:
-                    assert program.client is not None
-                    program.take(json.loads(await program.client.receive() or "null"))
-            await program.client.abort()  # type: ignore[union-attr]
+            program.listening.cancel()
         order = programs[0].shown
         self.assertEqual([seq for seq, _ in order], list(range(1, total + 1)), "a gap, or something twice")
         self.assertEqual(len({cid for _, cid in order}), total, "a message is there twice")
         for program in programs:
+            self.assertEqual(len(program.acks), program.sent)
             self.assertEqual(program.shown, order, f"{program.name} saw another order")
             for cid, seq in program.acks.items():
                 self.assertEqual(order[seq - 1][1], cid, "acknowledged as another")
