@@ -45,23 +45,32 @@ def _token(url: str, answer: Answer) -> str:
 
 
 async def ask(
-    url: str, context: ssl.SSLContext | None, method: str, path: str, headers: Mapping[str, str] = _NONE
+    url: str,
+    context: ssl.SSLContext | None,
+    method: str,
+    path: str,
+    headers: Mapping[str, str] = _NONE,
+    body: str | None = None,
 ) -> Answer:
-    """One request. Raises OSError if there is no server, or none that speaks HTTP."""
-    return await asyncio.to_thread(_ask, url, context or ssl.create_default_context(), method, path, headers)
+    """One request; `body` is JSON. Raises OSError if there is no server, or none that speaks HTTP."""
+    if body is not None:
+        headers = {"Content-Type": "application/json", **headers}
+    return await asyncio.to_thread(_ask, url, context or ssl.create_default_context(), method, path, headers, body)
 
 
-def _ask(url: str, context: ssl.SSLContext, method: str, path: str, headers: Mapping[str, str]) -> Answer:
+def _ask(
+    url: str, context: ssl.SSLContext, method: str, path: str, headers: Mapping[str, str], body: str | None
+) -> Answer:
     parts = urlsplit(url)
     connection = HTTPSConnection(parts.hostname or "localhost", parts.port or 443, timeout=10, context=context)
     try:
-        connection.request(method, path, headers=dict(headers))
+        connection.request(method, path, None if body is None else body.encode(), dict(headers))
         response = connection.getresponse()
         told = {name.lower(): value for name, value in response.getheaders()}
         text = response.read().decode()
-        body = json.loads(text) if "json" in told.get("content-type", "") else text
+        found = json.loads(text) if "json" in told.get("content-type", "") else text
     except (HTTPException, ValueError) as error:
         raise OSError(f"{url}: not an answer of a chat server: {error}") from None
     finally:
         connection.close()
-    return Answer(response.status, told, body)
+    return Answer(response.status, told, found)

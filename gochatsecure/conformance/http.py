@@ -44,7 +44,13 @@ TOKEN = _body(("token", "token"), ("username", "user"), ("expires_in", "number")
 PROBLEM = _body(("status", "number"), ("title", "word"), ("code", "word"), ("detail", "word"))
 _ALIVE = _body(("status", "word"), ("version", "word"))
 _READY = _body(("status", "word"))
-_BAD_TOKEN = ("token_missing", "token_malformed", "token_invalid", "token_expired", "token_not_yet_valid")
+_BAD_TOKEN = (
+    *("token_missing", "token_malformed", "token_invalid", "token_expired", "token_not_yet_valid"),
+    "token_revoked",
+)
+_BODY = ("content_type_unsupported", "body_invalid")
+_BUSY = ("rate_limited", "sign_in_busy", "store_unavailable")
+_CREDENTIALS = _body(("username", "user"), ("password", "word"))
 _NAME = Parameter("username", "user", required=True, help="whom you want to be")
 
 EVERYWHERE = [
@@ -83,7 +89,50 @@ ROUTES: tuple[Route, ...] = (
         (_NAME,),
         "may",
         (Answer(200, "signed in", TOKEN),),
-        (*_BAD_TOKEN, "username_missing", "username_invalid", "name_in_use", "sign_in_external", "rate_limited"),
+        (
+            *_BAD_TOKEN,
+            *("username_missing", "username_invalid", "name_in_use", "name_registered", "sign_in_external"),
+            *("guests_refused", "rate_limited"),
+        ),
+    ),
+    Route(
+        "/auth",
+        ("POST",),
+        "a token for the owner of a registered name",
+        (),
+        "no",
+        (Answer(200, "signed in", TOKEN),),
+        (
+            *_BODY,
+            *("username_missing", "username_invalid", "password_invalid", "bad_credentials", "account_disabled"),
+            *("sign_in_external", *_BUSY),
+        ),
+        _CREDENTIALS,
+    ),
+    Route(
+        "/register",
+        ("POST",),
+        "from now on the name needs this password; who has it as a guest shows its token",
+        (),
+        "may",
+        (Answer(201, "registered, and signed in", TOKEN),),
+        (
+            *_BAD_TOKEN,
+            *_BODY,
+            *("username_missing", "username_invalid", "password_invalid", "name_in_use", "name_registered"),
+            *("sign_in_external", "registration_closed", "accounts_full", *_BUSY),
+        ),
+        _CREDENTIALS,
+    ),
+    Route(
+        "/auth/password",
+        ("POST",),
+        "another password; every sign-in of the name ends, and this is a new one",
+        (),
+        "must",
+        (Answer(200, "changed", TOKEN),),
+        (*_BAD_TOKEN, *_BODY, "password_invalid", "bad_credentials", "no_account", "account_changed", *_BUSY),
+        _body(("password", "word"), ("new_password", "word")),
     ),
     Route(
         "/auth/refresh",
@@ -93,6 +142,15 @@ ROUTES: tuple[Route, ...] = (
         "must",
         (Answer(200, "prolonged", TOKEN),),
         (*_BAD_TOKEN, "name_in_use", "sign_in_external", "rate_limited"),
+    ),
+    Route(
+        "/auth/sign-out",
+        ("POST",),
+        "this sign-in ends, with all of its tokens and sessions",
+        (),
+        "must",
+        (Answer(200, "ended", _body()),),
+        (*_BAD_TOKEN, "sign_in_external", "store_busy", *_BUSY),
     ),
     Route(
         "/ws",

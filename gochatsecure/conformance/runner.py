@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
 
+_PASSWORD = "correct horse, battery"  # noqa: S105 - of names that nobody will ask for again
+
+
 class Target(NamedTuple):
     """A server: its `url` (`https://localhost:8080`). `timeout`: seconds until something that has to come is missed.
 
@@ -100,6 +103,9 @@ class _Stage:
         if sign == ":" and words[:1] == ["connects"]:
             await self._connect(who, words)
             return
+        if sign == ":" and words == ["registers"]:
+            await self._register(who)
+            return
         if who not in self._cast:
             await self._connect(who, [])
         player = self._cast[who]
@@ -139,6 +145,13 @@ class _Stage:
         self._cast[who] = player
         await player.connect(target, token)
 
+    async def _register(self, who: str) -> None:
+        body = json.dumps({"username": self._names[who], "password": _PASSWORD})
+        found = await self._ask("POST", "/register", body=body)
+        if found.status != 201:
+            raise Broken(f"/register answered {found.status} {found.body}")
+        self._bound[f"$token_{who}"] = found.body["token"]
+
     async def _token(self, name: str) -> str:
         """Signed in once."""
         plain = next(plain for plain, new in self._names.items() if new == name)
@@ -152,9 +165,9 @@ class _Stage:
     async def exchange(self, step: Step) -> None:
         if step.sign == ">":
             text, *headers = filled(step.text, self._bound).split(" | ")
-            method, path = text.split(" ", 1)
+            method, path, *body = text.split(" ", 2)
             pairs = {name: value for name, _, value in (header.partition(": ") for header in headers)}
-            self._answer = await self._ask(method, path, pairs)
+            self._answer = await self._ask(method, path, pairs, "".join(body) or None)
             return
         assert self._answer is not None
         status, _, wanted = step.text.partition(" ")
@@ -162,10 +175,12 @@ class _Stage:
         if int(status) != found.status or (wanted and not fits(json.loads(wanted), found.body, self._bound)):
             raise Broken(f"came: {found.status} {json.dumps(found.body, ensure_ascii=False)}")
 
-    async def _ask(self, method: str, path: str, headers: Mapping[str, str] = MappingProxyType({})) -> Answer:
+    async def _ask(
+        self, method: str, path: str, headers: Mapping[str, str] = MappingProxyType({}), body: str | None = None
+    ) -> Answer:
         """An answer that is of its shape; where there were too many requests of ours, a little later."""
         while True:
-            found = await ask(self._target.url, self._target.context, method, path, headers)
+            found = await ask(self._target.url, self._target.context, method, path, headers, body)
             if found.status != 429:
                 break
             await asyncio.sleep(float(found.headers.get("retry-after", "1")))

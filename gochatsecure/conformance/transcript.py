@@ -9,6 +9,8 @@
     phone: is told nothing more
     http> GET /auth?username=alice | Authorization: Bearer $token_alice
     http< 200 {"username":"alice"}
+    http> POST /auth {"username":"bob","password":"wrong"}
+    bob: registers                   before he is mentioned otherwise: his name is his own from now on
 
 What else somebody may do: `is lost`, `closes`, `is closed with CODE`, `sends binary`, `sends N times FRAME` (`#` in it
 is the number), `is answered N times`, `is shown N events`, `catches up in ROOM to SEQ` (from where `$epoch` begins).

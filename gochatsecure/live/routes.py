@@ -44,6 +44,7 @@ Later = Coroutine[Any, Any, Response]
 class _Route(NamedTuple):
     handlers: Mapping[str, Callable[[Request, str], Response | Upgrade | Later]]
     parameters: frozenset[str] = frozenset()
+    """Of GET."""
     body: bool = False
 
 
@@ -122,8 +123,9 @@ class Routes:
             raise HTTPError(405, "method_not_allowed", f"use {allowed} here", (("Allow", allowed),))
         if request.body and not (route.body and request.method == "POST"):
             raise HTTPError(400, "body_unexpected", "this request takes no body")
-        if not request.query.keys() <= route.parameters:
-            known = ", ".join(sorted(route.parameters)) or "none"
+        parameters = route.parameters if request.method == "GET" else frozenset()
+        if not request.query.keys() <= parameters:
+            known = ", ".join(sorted(parameters)) or "none"
             raise HTTPError(400, "parameter_unknown", f"the query has an unknown parameter; known here: {known}")
         return handler(request, address)
 

@@ -68,7 +68,7 @@ class Request:
             raise HTTPError(415, "content_type_unsupported", "send the body as application/json")
         found: object = None
         try:
-            found = json.loads(self.body, object_pairs_hook=_unique, parse_constant=_no_constant)
+            found = json.loads(self.body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
         except (ValueError, RecursionError):
             pass
         if not isinstance(found, dict) or not all(isinstance(found.get(name), str) for name in names):

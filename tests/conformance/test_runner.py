@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 from gochatsecure import ChatServer, Limits
+from gochatsecure.chat.standing import Standing
 from gochatsecure.chat.state import Lobby
 from gochatsecure.chat.table import BY_OP
 from gochatsecure.conformance.__main__ import main
@@ -112,10 +113,6 @@ def loses(function: Any) -> Any:
     return lambda self, draft: None
 
 
-def anybody(function: Any) -> Any:
-    return lambda *arguments, own, **named: function(*arguments, own=False, **named)
-
-
 WRONG = (
     Wrong("send", json_v1, "_acked", changed(ts="now"), "ok.ts: not of type integer"),
     Wrong("send", json_v1, "_acked", changed(epoch="another"), "came: "),
@@ -135,7 +132,10 @@ WRONG = (
     Wrong("not_recovered", json_v1, "_replay", changed(recovered=True), "does not end where the log stands"),
     Wrong("history_fork", doors, "resume", forgets_head, "does not end where the log stands"),
     Wrong("welcome", json_v1, "_position", changed(head="A" * 43), "head(0)"),
-    Wrong("edit", Lobby, "_check_target", anybody, "came: "),
+    Wrong("edit", Lobby, "_check", silent, "came: "),
+    Wrong("moderation", Standing, "check_right", silent, "came: "),
+    Wrong("moderation", Standing, "check_voice", silent, "came: "),
+    Wrong("private_rooms", Standing, "admits", lambda function: lambda self, identity: True, "came: "),
     Wrong("delete", json_v1, "is_erased", lambda function: lambda entry: False, "salt: does not match"),
     Wrong("private", Hub, "_show_privately", shown_to_all, "entry 1 came after entry 1"),
     Wrong("members", json_v1, "_members", changed(total=7), "came: "),
