@@ -65,3 +65,11 @@ def _ask(url: str, context: ssl.SSLContext, method: str, path: str, headers: Map
     finally:
         connection.close()
     return Answer(response.status, told, body)
+
+
+def detail_of(body: bytes) -> str:
+    """Why somebody is not let in, in the server's words if it has any (RFC 9457)."""
+    try:
+        return str(json.loads(body)["detail"])
+    except (ValueError, KeyError, TypeError):
+        return "the server does not let this client in"
