@@ -22,7 +22,7 @@ from .calls import Call, Calls, fail, settle
 from .chains import advanced, entry_of
 from .errors import ClientError, ConnectionRefused, HistoryFork, RequestRefused
 from .line import Line, Shown, cursor_of
-from .requests import refresh
+from .requests import detail_of, refresh
 
 INBOX = ""
 """What the inbox is called among the cursors, where the others have their room's name."""
@@ -134,7 +134,7 @@ class ChatClient:
                 return
             except Rejected as error:
                 if error.status not in _AGAIN:
-                    self._give_up(ConnectionRefused(error.status, _detail(error.body)))
+                    self._give_up(ConnectionRefused(error.status, detail_of(error.body)))
                     return
             except Lost as error:
                 if error.code in CLOSE_CODES and not CLOSE_CODES[error.code].again:
@@ -414,10 +414,3 @@ def _canonical(room: str) -> str:
         return canonical_room(room)
     except InvalidName:
         return room
-
-
-def _detail(body: bytes) -> str:
-    try:
-        return str(json.loads(body)["detail"])
-    except (ValueError, KeyError, TypeError):
-        return "the server does not let this client in"

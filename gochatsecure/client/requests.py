@@ -74,3 +74,11 @@ def _ask(
     finally:
         connection.close()
     return Answer(response.status, told, found)
+
+
+def detail_of(body: bytes) -> str:
+    """Why somebody is not let in, in the server's words if it has any (RFC 9457)."""
+    try:
+        return str(json.loads(body)["detail"])
+    except (ValueError, KeyError, TypeError):
+        return "the server does not let this client in"

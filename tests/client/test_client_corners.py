@@ -137,6 +137,14 @@ class Waiting(ClientTestCase):
         assert chat._task is not None
         self.assertTrue(chat._task.done())
 
+    async def test_a_connection_on_which_nothing_comes_is_lost(self) -> None:
+        """It may be half open: then what is written to it goes nowhere, and no error comes back."""
+        server = await self.start()
+        chat = await self.client(server, "alice", timeout=0.2)
+        await chat.join("den")
+        await eventually(lambda: chat.welcome["session"] != "1")
+        self.assertEqual((await asyncio.wait_for(chat.send("den", "hi"), PATIENCE))["seq"], 1)
+
     async def test_closing_ends_whoever_waits(self) -> None:
         server = await self.start()
         chat = await self.client(server, "alice")

@@ -314,7 +314,8 @@ class GenCert(unittest.TestCase):
             with self.subTest(days):
                 certificate = self.trusted(out, "localhost")
                 start, end = (ssl.cert_time_to_seconds(str(certificate[at])) for at in ("notBefore", "notAfter"))
-                self.assertEqual(datetime.timedelta(seconds=end - start), datetime.timedelta(days=days))
+                over = datetime.timedelta(seconds=end - start) - datetime.timedelta(days=days)
+                self.assertIn(over.total_seconds(), (0, 1))  # openssl asks for the time twice
 
     def test_days_beyond_reason_are_refused(self) -> None:
         for days in ("0", "00", "030", "826", "9" * 30, "1.5", "1e2", "x", "3 0", "7\n", "0x10", "days"):
