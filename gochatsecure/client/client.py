@@ -7,8 +7,9 @@ import json
 import random
 import secrets
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from itertools import count
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -20,6 +21,7 @@ from ..wire.json_v1 import JSON
 from ..wire.websocket_client import LocalProtocolError, Lost, Rejected, WebSocketClient
 from .chains import advanced, decoded, entry_of
 from .errors import ClientError, ConnectionRefused, HistoryFork, RequestRefused
+from .requests import refresh
 
 INBOX = ""
 """What the inbox is called among the cursors, where the others have their room's name."""
@@ -55,11 +57,13 @@ class ChatClient:
         timeout: float = 60.0,
         jitter: Callable[[], float] = random.random,
         make_cid: Callable[[], str] = secrets.token_urlsafe,
+        renew: Callable[[str], Awaitable[str]] | None = None,
     ) -> None:
         """`cursors`: where to go on, by room (INBOX: the inbox), as `save` is told them with each entry handed out.
 
         `backoff`: seconds between tries, the last for ever, each times 0.5 to 1.5. `timeout`: seconds of silence, pings
-        included, after which the connection counts as lost.
+        included, after which the connection counts as lost. `renew` gives a later token for one that will soon
+        expire (default: as the server gives one); what it raises ends the renewing, not the connection.
         """
         parts = urlsplit(url)
         self._host, self._port = parts.hostname or "localhost", parts.port or 443
@@ -71,6 +75,8 @@ class ChatClient:
         self._timeout = timeout
         self._jitter = jitter
         self._make_cid = make_cid
+        self._renew = renew or partial(refresh, url, context=self._context)
+        self._renewing: asyncio.Task[None] | None = None
         self._rooms: dict[str, asyncio.Future[dict[str, Any]]] = {}  # that one wants to be in: the answer to the join
         self._calls: dict[int, _Call] = {}  # what has no answer yet, oldest first
         self._numbers = count(1)
@@ -103,10 +109,11 @@ class ChatClient:
         """Leave. What is not acknowledged by now may be stored or not. Twice is no error."""
         if self._line is not None:
             self._line.close()
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+        for task in (self._task, self._renewing):
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
         self._give_up(ClientError("this client is closed"))
 
     async def _run(self) -> None:
@@ -184,6 +191,10 @@ class ChatClient:
         """Say what has no answer yet again, and come back to where one was."""
         self.welcome = welcome
         self._ready.set()
+        if welcome["expires_in"] is not None:
+            if self._renewing is not None:
+                self._renewing.cancel()
+            self._renewing = asyncio.create_task(self._keep_renewing(welcome["expires_in"]))
         inbox = self._cursors.setdefault(INBOX, _cursor(welcome["inbox"]))
         if inbox.epoch == welcome["inbox"]["epoch"] and inbox.seq < welcome["inbox"]["last"]:
             self._early = []
@@ -195,6 +206,14 @@ class ChatClient:
             self._ask_replay("join", room)
         for call in [call for call in self._calls.values() if call.place is None]:
             self._say(call)
+
+    async def _keep_renewing(self, seconds: float) -> None:
+        """Show the server a later token in good time, over and over."""
+        with suppress(ClientError, OSError):
+            while True:
+                await asyncio.sleep(seconds * (0.7 + 0.1 * self._jitter()))
+                self._token = await self._renew(self._token)
+                seconds = (await self.request("refresh", token=self._token))["expires_in"] or 1e9
 
     async def _take_answer(self, said: dict[str, Any]) -> None:
         call = self._calls.get(said["re"])

@@ -234,7 +234,7 @@ class SignIn:
         """Some a second. A name that is not registered is not told: it may be a password, typed in the wrong place."""
         if count := self._failures.count(self._monotonic()):
             known = {"username": name} if self._authority.account(name) is not None else {}
-            _logger.warning(Happening("sign_in_failed", **known, address=address, code=code, count=count))
+            _logger.info(Happening("sign_in_failed", **known, address=address, code=code, count=count))
 
     async def _hash(self, job: Callable[[], _T], *, known: bool = False) -> _T:
         return await self._store(self._hashing.run(job, known=known))
