@@ -263,6 +263,11 @@ class SignIn:
     def _limit(self, rates: Rates, address: str) -> None:
         check_rate(rates, address, self._monotonic())
 
+    def check(self, identity: Identity) -> None:
+        """Raises HTTPError when the authority of who needs no token has ended."""
+        if (objection := self._authority.objection(identity)) is not None:
+            raise HTTPError(401, "token_revoked", objection, _CHALLENGE)
+
     def identify(self, token: str) -> Identity:
         """Whose token it is. Raises HTTPError."""
         try:
