@@ -61,7 +61,11 @@ ERRORS: tuple[ErrorCode, ...] = (
     ErrorCode("token_not_yet_valid", "of `refresh`: too early"),
     ErrorCode("token_revoked", "of `refresh`: its authority has ended"),
     ErrorCode("token_refused", "of `refresh`: it is somebody else's, or of another sign-in"),
-    ErrorCode("rate_limited", "too fast", temporary=True),
+    ErrorCode(
+        "rate_limited",
+        "too many requests, joins, or people written to privately; `welcome.limits` tells",
+        temporary=True,
+    ),
     ErrorCode("slow_mode", "that room takes one message in so many seconds", temporary=True),
     ErrorCode("room_busy", "something is being decided about you in that room", temporary=True),
     ErrorCode("store_busy", "too much waits to be stored", temporary=True),

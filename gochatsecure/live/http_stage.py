@@ -10,7 +10,7 @@ import logging
 from contextlib import suppress
 
 from ..wire.http1 import HTTPError, HTTPServer, Response
-from .routes import Later, Upgrade
+from .routes import Final, Later, Upgrade
 from .stage import REQUEST, Carrier, Hold
 from .websocket_stage import WebSocketStage
 
@@ -25,8 +25,8 @@ class HTTPStage:
     def __init__(self, connection: Carrier) -> None:
         self._connection = connection
         self._http = HTTPServer(connection.shared.limits)
-        self._task: asyncio.Task[Response] | None = None
-        self._answer: Response | None = None  # what that has brought
+        self._task: asyncio.Task[Response | Final] | None = None
+        self._answer: Response | Final | None = None  # what that has brought
         self._began: float | None = None  # when the first byte came of a request that is not all here
         connection.wait(connection.shared.limits.head_s, connection.finish)
 
@@ -60,7 +60,7 @@ class HTTPStage:
         """To the oldest request that has none; None while there is no such request."""
         answer, self._answer = self._answer, None
         if answer is not None:
-            return answer
+            return answer if isinstance(answer, Response) else answer()
         request = self._http.next_request()
         if request is None:
             return None
@@ -72,7 +72,7 @@ class HTTPStage:
         self._task = self._connection.shared.loop.create_task(answer)
         self._task.add_done_callback(self._awaited)
 
-    def _awaited(self, task: asyncio.Task[Response]) -> None:
+    def _awaited(self, task: asyncio.Task[Response | Final]) -> None:
         self._task = None
         if task.cancelled():
             return
