@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import json
 import unittest
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -60,17 +61,39 @@ class Wrong(NamedTuple):
     """What the runner finds."""
 
 
-def changed(**fields: object) -> Callable[[Any], Any]:
-    """A function whose answer has other fields, if it has them at all."""
+def said(change: Callable[[dict[str, Any]], object]) -> Callable[[Any], Any]:
+    """Every JSON frame is changed so before it is sent."""
 
-    def instead(function: Any) -> Any:
-        def answer(*arguments: Any, **named: Any) -> Any:
-            made = function(*arguments, **named)
-            return {**made, **{name: value for name, value in fields.items() if name in made}}
+    def instead(frame: Any) -> Any:
+        def changed(text: str) -> Any:
+            fields = json.loads(text)
+            change(fields)
+            return frame(json.dumps(fields))
 
-        return answer
+        return changed
 
     return instead
+
+
+def acks(**fields: object) -> Callable[[Any], Any]:
+    return said(lambda frame: "dup" in frame.get("ok", ()) and frame["ok"].update(fields))
+
+
+def replays(**fields: object) -> Callable[[Any], Any]:
+    return said(lambda frame: "recovered" in frame.get("ok", ()) and frame["ok"].update(fields))
+
+
+def errors(**fields: object) -> Callable[[Any], Any]:
+    return said(lambda frame: "error" in frame and frame["error"].update(fields))
+
+
+def messages(**fields: Callable[[Any], object]) -> Callable[[Any], Any]:
+    """Events, with fields made from what they were."""
+    return said(
+        lambda frame: (
+            frame.get("event") == "message" and frame.update({name: make(frame[name]) for name, make in fields.items()})
+        )
+    )
 
 
 def silent(function: Any) -> Any:
@@ -105,43 +128,51 @@ def tells_one_more(function: Any) -> Any:
     return resume
 
 
-def other_numbers(function: Any) -> Any:
-    return lambda entry: {**function(entry), "seq": entry.seq * 2 - 1}
-
-
 def loses(function: Any) -> Any:
     return lambda self, draft: None
 
 
 WRONG = (
-    Wrong("send", json_v1, "_acked", changed(ts="now"), "ok.ts: not of type integer"),
-    Wrong("send", json_v1, "_acked", changed(epoch="another"), "came: "),
-    Wrong("send", json_v1, "_acked", changed(head="A" * 43), "the `head` of an ack"),
-    Wrong("send", json_v1, "_acked", changed(cid="another"), "the `cid` of an ack"),
+    Wrong("send", json_v1, "frame", acks(ts="now"), "ok.ts: not of type integer"),
+    Wrong("send", json_v1, "frame", acks(epoch="another"), "came: "),
+    Wrong("send", json_v1, "frame", acks(head="A" * 43), "the `head` of an ack"),
+    Wrong("send", json_v1, "frame", acks(cid="another"), "the `cid` of an ack"),
     Wrong("send", Fanout, "mention", silent, "nothing came"),
     Wrong("send", Fanout, "show", silent, "nothing came"),
-    Wrong("one_order", json_v1, "_entry", other_numbers, "entry 3 came after entry 1"),
-    Wrong("one_order", json_v1, "_entry", changed(text="something else"), "does not follow"),
-    Wrong("one_order", json_v1, "_entry", changed(head="A" * 43), "does not follow"),
+    Wrong("one_order", json_v1, "frame", messages(seq=lambda seq: seq * 2 - 1), "entry 3 came after entry 1"),
+    Wrong("one_order", json_v1, "frame", messages(text=lambda text: "something else"), "does not follow"),
+    Wrong("one_order", json_v1, "frame", messages(head=lambda head: "A" * 43), "does not follow"),
     Wrong("one_order", MemoryLog, "append", loses, "nothing came"),
-    Wrong("dup", json_v1, "_acked", changed(dup=False), "came: "),
+    Wrong("dup", json_v1, "frame", acks(dup=False), "came: "),
     Wrong("dup", MemoryLog, "append", without(cid=None), "ok.cid: not of type string"),
-    Wrong("resume", json_v1, "_replay", changed(events=[]), "does not end where the log stands"),
+    Wrong("resume", json_v1, "frame", replays(events=[]), "does not end where the log stands"),
     Wrong("resume", doors, "resume", tells_one_more, "came after entry"),
-    Wrong("resume_in_pages", json_v1, "_replay", changed(more=False), "there is no `more`"),
-    Wrong("not_recovered", json_v1, "_replay", changed(recovered=True), "does not end where the log stands"),
+    Wrong("resume_in_pages", json_v1, "frame", replays(more=False), "there is no `more`"),
+    Wrong("not_recovered", json_v1, "frame", replays(recovered=True), "does not end where the log stands"),
     Wrong("history_fork", doors, "resume", forgets_head, "does not end where the log stands"),
-    Wrong("welcome", json_v1, "_position", changed(head="A" * 43), "head(0)"),
+    Wrong(
+        "welcome",
+        json_v1,
+        "frame",
+        said(lambda frame: "inbox" in frame and frame["inbox"].update(head="A" * 43)),
+        "head(0)",
+    ),
     Wrong("edit", Lobby, "_check", silent, "came: "),
     Wrong("moderation", Standing, "check_right", silent, "came: "),
     Wrong("moderation", Standing, "check_voice", silent, "came: "),
     Wrong("private_rooms", Standing, "admits", lambda function: lambda self, identity: True, "came: "),
     Wrong("delete", json_v1, "is_erased", lambda function: lambda entry: False, "salt: does not match"),
     Wrong("private", Hub, "_show_privately", shown_to_all, "entry 1 came after entry 1"),
-    Wrong("members", json_v1, "_members", changed(total=7), "came: "),
+    Wrong(
+        "members",
+        json_v1,
+        "frame",
+        said(lambda frame: "members" in frame.get("ok", ()) and frame["ok"].update(total=7)),
+        "came: ",
+    ),
     Wrong("close_binary", websocket, "UNSUPPORTED_DATA", lambda code: 1008, "closed with 1008"),
-    Wrong("errors", json_v1, "_error", changed(code="oops"), "came: "),
-    Wrong("errors", json_v1, "_error", changed(temporary=True), "`temporary` is not as"),
+    Wrong("errors", json_v1, "frame", errors(code="oops"), "came: "),
+    Wrong("errors", json_v1, "frame", errors(temporary=True, retry_after_ms=1), "`temporary` is not as"),
     Wrong(
         "sign_in_refused",
         http1.HTTPError,
@@ -244,7 +275,7 @@ class TheCommand(ServerTestCase):
         self.assertEqual(
             await self.run_main([*common, "health", "dup"]), (0, ["ok      health", "ok      dup", "2 of 2"])
         )
-        with mock.patch.object(json_v1, "_acked", changed(dup=False)(json_v1._acked)):
+        with mock.patch.object(json_v1, "frame", acks(dup=False)(json_v1.frame)):
             code, lines = await self.run_main([*common, "health", "dup"])
         self.assertEqual((code, lines[0], lines[-1][:6]), (1, "ok      health", "1 of 2"))
         self.assertIn(KNOWN["dup"].promise, lines[1])
