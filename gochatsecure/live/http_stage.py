@@ -18,7 +18,7 @@ _logger = logging.getLogger("gochatsecure")
 
 
 class HTTPStage:
-    __slots__ = ("_answer", "_began", "_connection", "_http", "_task")
+    __slots__ = ("_answer", "_began", "_connection", "_dismissed", "_http", "_task")
 
     read_size = 4096  # bytes; small, so that no more than a head's worth is ever taken unseen
 
@@ -27,6 +27,7 @@ class HTTPStage:
         self._http = HTTPServer(connection.shared.limits)
         self._task: asyncio.Task[Response | Final] | None = None
         self._answer: Response | Final | None = None  # what that has brought
+        self._dismissed = False  # the answer that is waited for is the last
         self._began: float | None = None  # when the first byte came of a request that is not all here
         connection.wait(connection.shared.limits.head_s, connection.finish)
 
@@ -45,7 +46,7 @@ class HTTPStage:
                 if not isinstance(answer, Response):
                     self._await(answer)
                     break
-                self._respond(answer)
+                self._respond(answer, close=self._dismissed)
                 if not http.keeps_alive:
                     return
                 connection.spend(REQUEST)
@@ -121,7 +122,10 @@ class HTTPStage:
         self._connection.release(Hold.WRITING)
 
     def dismiss(self) -> None:
-        self._connection.finish()
+        if self._task is None:
+            self._connection.finish()
+        else:
+            self._dismissed = True
 
     def fail(self) -> None:
         error = HTTPError(500, "internal_error", "the server has made a mistake; it has been logged")
