@@ -1,4 +1,4 @@
-"""What the client has asked and has no answer to: said within a window, and again on every new line."""
+"""What the client has asked and has no answer to: said as fast as the server takes it, and again on every new line."""
 
 from __future__ import annotations
 
@@ -28,6 +28,30 @@ class Call(NamedTuple):
         return self.request.get("room") if self.place is None else None
 
 
+class Pace:
+    """As many requests as the server takes: `rate` a second, `burst` at once; a rate of 0: any number."""
+
+    def __init__(self, rate: float = 0.0, burst: float = 1.0, now: float = 0.0) -> None:
+        self._rate = rate
+        self._burst = self._permits = max(1.0, burst)
+        self._since = now
+
+    def take(self, now: float) -> float:
+        """0.0: one may be said now; else the seconds until one may."""
+        if not self._rate:
+            return 0.0
+        self._permits = min(self._burst, self._permits + (now - self._since) * self._rate)
+        self._since = now
+        if self._permits < 1:
+            return (1 - self._permits) / self._rate
+        self._permits -= 1
+        return 0.0
+
+    def slow_down(self, now: float) -> None:
+        """The server takes less than we thought: others use the same permits."""
+        self._permits, self._since = 0.0, now
+
+
 class Calls:
     """A request stays until it is answered, refused for good, or taken back. Replays belong to one line alone."""
 
@@ -36,16 +60,23 @@ class Calls:
         self._numbers = count(1)
         self._line: Line | None = None
         self._said: set[int] = set()  # on this line
-        self._waiting: deque[Call] = deque()  # what will be said as soon as less is under way
+        self._replays: deque[Call] = deque()  # what will be said as soon as it may: these first
+        self._waiting: deque[Call] = deque()
+        self._queued: set[int] = set()  # which these are
+        self._pace = Pace()
+        self._timer: asyncio.TimerHandle | None = None
         self._entering: set[str] = set()  # rooms on the way into: what is said there has to wait
 
-    def begin(self, line: Line, entering: Iterable[str]) -> None:
+    def begin(self, line: Line, entering: Iterable[str], pace: Pace) -> None:
         """A line has taken us in; we want to be in these rooms. MUST be followed by `repeat`."""
+        self._pace = pace
         for number in [number for number, call in self._calls.items() if call.place is not None]:
             del self._calls[number]
         self._line = line
         self._said.clear()
+        self._replays.clear()
         self._waiting.clear()
+        self._queued.clear()
         self._entering = set(entering)
 
     def repeat(self) -> None:
@@ -81,8 +112,7 @@ class Calls:
         """It is answered, or nobody wants the answer: something else may be said."""
         self._calls.pop(call.request["id"], None)
         self._said.discard(call.request["id"])
-        while self._waiting and len(self._said) < _WINDOW:
-            self._say(self._waiting.popleft())
+        self._go_on()
 
     def take(self, call: Call, said: dict[str, Any]) -> None:
         """Its answer."""
@@ -94,7 +124,9 @@ class Calls:
 
     def say_later(self, call: Call, seconds: float) -> None:
         """It was refused for so long. On another line it is said anyway."""
-        asyncio.get_running_loop().call_later(seconds, self._say_again, call, self._line)
+        loop = asyncio.get_running_loop()
+        self._pace.slow_down(loop.time())
+        loop.call_later(seconds, self._say_again, call, self._line)
 
     def _say_again(self, call: Call, line: Line | None) -> None:
         if line is self._line:
@@ -111,14 +143,41 @@ class Calls:
 
     def _say(self, call: Call) -> None:
         number = call.request["id"]
-        if self._line is None or number not in self._calls or call.room in self._entering:
+        if self._line is None or number not in self._calls or number in self._queued or call.room in self._entering:
             return
-        if call.place is None and number not in self._said:
-            if len(self._said) >= _WINDOW:
-                self._waiting.append(call)
-                return
-            self._said.add(number)
-        self._line.send(json.dumps(call.request, ensure_ascii=False))
+        self._queued.add(number)
+        (self._waiting if call.place is None else self._replays).append(call)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Say what waits, as far as it may be said now."""
+        loop = asyncio.get_running_loop()
+        while self._line is not None and (queue := self._next_queue()) is not None:
+            if queue[0].request["id"] in self._calls:  # else it was taken back
+                if wait := self._pace.take(loop.time()):
+                    self._wake(loop, wait)
+                    return
+                self._send(queue[0], self._line)
+            self._queued.discard(queue.popleft().request["id"])
+
+    def _next_queue(self) -> deque[Call] | None:
+        if self._replays:
+            return self._replays
+        head = self._waiting[0].request["id"] if self._waiting else 0
+        return self._waiting if head and (head in self._said or len(self._said) < _WINDOW) else None
+
+    def _send(self, call: Call, line: Line) -> None:
+        if call.place is None:
+            self._said.add(call.request["id"])
+        line.send(json.dumps(call.request, ensure_ascii=False))
+
+    def _wake(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        if self._timer is None:
+            self._timer = loop.call_later(seconds, self._awake)
+
+    def _awake(self) -> None:
+        self._timer = None
+        self._go_on()
 
 
 def settle(answer: asyncio.Future[dict[str, Any]], ok: dict[str, Any]) -> None:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from unittest import mock
 
-from gochatsecure import Limits
 from gochatsecure.auth import passwords
 from gochatsecure.auth.passwords import Parameters
 from gochatsecure.client import (
-    ChatClient,
     ConnectionRefused,
     change_password,
     refresh,
@@ -19,9 +16,7 @@ from gochatsecure.client import (
     sign_out,
 )
 from tests.client.test_client import ClientTestCase
-from tests.live.fakes import Clock
-from tests.live.support import eventually
-from tests.support import PATIENCE, client_context, token
+from tests.support import PATIENCE, client_context
 
 
 class SigningIn(ClientTestCase):
@@ -58,47 +53,3 @@ class SigningIn(ClientTestCase):
             with self.assertRaisesRegex(ConnectionRefused, words) as caught:
                 await asked
             self.assertEqual(caught.exception.code, code)
-
-
-class RenewingTheToken(ClientTestCase):
-    async def begin(self, clock: Clock, **options: object) -> ChatClient:
-        """A client that renews after a thousandth of the time, on a server whose clock the test turns."""
-        self.server = await self.start(wall=clock, limits=Limits(token_s=100))
-        bearer = await token(self.server, "alice")
-        chat = ChatClient(
-            self.server.url,
-            bearer,
-            context=client_context(),
-            backoff=(0.01,),
-            jitter=lambda: -6.99,
-            **options,  # type: ignore[arg-type]
-        )
-        await asyncio.wait_for(chat.__aenter__(), PATIENCE)
-        self.addAsyncCleanup(chat.close)
-        await chat.join("den")
-        return chat
-
-    async def test_it_outlives_the_one_that_it_began_with(self) -> None:
-        clock = Clock(time.time())
-        chat = await self.begin(clock)
-        for _ in range(3):
-            clock.now += 60
-            before = chat._token
-            await eventually(lambda before=before: chat._token != before)  # type: ignore[misc]
-        await self.drop(self.server)
-        async with asyncio.timeout(PATIENCE):
-            self.assertEqual((await chat.send("den", "still here"))["seq"], 1)
-
-    async def test_a_renewal_that_fails_ends_nothing_before_its_time(self) -> None:
-        async def fail(bearer: str) -> str:
-            raise ConnectionRefused(403, "renewed elsewhere")
-
-        clock = Clock(time.time())
-        chat = await self.begin(clock, renew=fail)
-        await eventually(lambda: chat._renewing is not None and chat._renewing.done())
-        self.assertEqual((await chat.send("den", "still here"))["seq"], 1)
-        clock.now += 180
-        await self.drop(self.server)
-        with self.assertRaises(ConnectionRefused):
-            async with asyncio.timeout(PATIENCE):
-                await chat.send("den", "too late")
