@@ -5,7 +5,7 @@ VENV ?= .venv
 RUN = $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test cert lint format types coverage pages check dist clean
+.PHONY: help run test cert lint format types coverage pages conformance check dist clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ coverage: $(VENV)/dev-ready ## which lines the tests run
 
 pages: $(VENV)/ready ## the parts of the docs that are made from the code
 	@$(RUN) -m tools.pages
+
+conformance: $(VENV)/ready ## Autobahn|Testsuite against our WebSocket, over our TLS (needs a Python 2.7)
+	@$(RUN) -m tests.conformance $(CASES)
 
 check: lint types test ## what has to pass before a commit
 
