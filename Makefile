@@ -5,7 +5,7 @@ VENV ?= .venv
 RUN = $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test cert lint format types coverage pages conformance check dist clean
+.PHONY: help run test cert lint format types coverage pages conformance scan check dist clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,13 +38,16 @@ pages: $(VENV)/ready ## the parts of the docs that are made from the code
 conformance: $(VENV)/ready ## Autobahn|Testsuite against our WebSocket, over our TLS (needs a Python 2.7)
 	@$(RUN) -m tests.conformance $(CASES)
 
+scan: $(VENV)/ready ## our TLS as sslyze and testssl.sh see it, against what it is meant to be
+	@$(RUN) -m tests.scan
+
 check: lint types test ## what has to pass before a commit
 
 dist: $(VENV)/dev-ready ## the packages for an index, in dist/
 	@$(VENV)/bin/pip install -q build && $(RUN) -m build -q
 
 clean: ## remove what was made here, but never data/ or certificates
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* *.egg-info
+	rm -rf $(VENV) .venv-conformance .venv-scan .venv-fuzz build dist .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 server.crt:
