@@ -5,7 +5,7 @@ VENV ?= .venv
 RUN = $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test cert lint format types coverage pages conformance scan fuzz check dist clean
+.PHONY: help run test cert lint format types coverage pages conformance scan floods fuzz check dist clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ conformance: $(VENV)/ready ## Autobahn|Testsuite against our WebSocket, over our
 
 scan: $(VENV)/ready ## our TLS as sslyze and testssl.sh see it, against what it is meant to be
 	@$(RUN) -m tests.scan
+
+floods: $(VENV)/ready ## floods and slow peers from outside, memory measured before and after
+	@$(RUN) -m unittest tests.attack.floods
 
 fuzz: .venv-fuzz/ready ## a parser under atheris: make fuzz TARGET=http1 SECONDS=60 (no TARGET: all of them)
 	@for target in $(or $(TARGET),$(TARGETS)); do .venv-fuzz/bin/python -m tests.fuzz $$target $(or $(SECONDS),60) || exit 1; done

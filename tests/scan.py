@@ -119,18 +119,18 @@ def judge_testssl(findings: list[dict[str, str]]) -> list[str]:
 
 
 @contextlib.contextmanager
-def server(folder: Path) -> Iterator[str]:
-    """The product in a process of its own, meanwhile. What it logs goes into the folder."""
+def server(folder: Path, *flags: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The product in a process of its own, meanwhile, and where it listens. What it logs goes into the folder."""
     pair = certificate()
     command = [sys.executable, "-m", "gochatsecure", "-addr=localhost:0", "-store=memory:", f"-data={folder / 'data'}"]
-    command += [f"-cert={pair.cert}", f"-key={pair.key}", "-max-connections-per-address=0"]
+    command += [f"-cert={pair.cert}", f"-key={pair.key}", "-max-connections-per-address=0", *flags]
     with (
         (folder / "log").open("w") as log,
         subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True) as process,
     ):
         try:
             assert process.stdout is not None
-            yield process.stdout.readline().rpartition("https://")[2].strip()
+            yield process.stdout.readline().rpartition("https://")[2].strip(), process
         finally:
             process.terminate()
 
@@ -172,7 +172,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         faults: list[str] = []
-        with server(folder) as address:
+        with server(folder) as (address, _):
             for scanner in (sslyze, testssl):
                 complaints = scanner(address, folder)
                 if complaints is not None:
