@@ -168,8 +168,9 @@ class HTTPServer:
         self._request = None
         if body:
             self._h11.receive_data(body)
-        while type(self._h11.next_event()) is not h11.EndOfMessage:
+        while isinstance(event := self._h11.next_event(), h11.Data):
             pass  # so that h11 knows the request to be whole
+        assert isinstance(event, h11.EndOfMessage), "h11 counts this body otherwise than we do"
         return replace(request, body=body) if body else request
 
     def _cut_head(self) -> bytes | None:

@@ -176,7 +176,7 @@ class WebSocketServer:
                         answer = self._connection.send(event.response())
                     yield Control(answer)
             elif isinstance(event, BytesMessage):
-                yield self._fail(UNSUPPORTED_DATA, "text messages only")
+                yield self._binary(event)
             elif isinstance(event, CloseConnection):
                 yield self._closed(event)
             if self.ended:
@@ -191,6 +191,10 @@ class WebSocketServer:
         if self._connection.state not in (ConnectionState.OPEN, ConnectionState.REMOTE_CLOSING):
             return b""
         return self._connection.send(CloseConnection(code, reason))
+
+    def _binary(self, event: BytesMessage) -> Received:
+        """Some of a binary message has come. Refused with its first frame; the echo of the tests takes it."""
+        return self._fail(UNSUPPORTED_DATA, "text messages only")
 
     def _fail(self, code: int, reason: str) -> Closed:
         self.ended = True
