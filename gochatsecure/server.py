@@ -96,6 +96,7 @@ class ChatServer:
             limits=settings.limits,
             sign_in=settings.sign_in,
             sign_in_rate=settings.sign_in_rate,
+            hosts=settings.host,
             origins=settings.origin,
             make_id=self._make_id,
             wall=self._wall,

@@ -27,6 +27,7 @@ from .hub import Hub
 _logger = logging.getLogger("gochatsecure")
 _BEARER = "bearer."  # the subprotocol that carries a token, as browsers can set no header; never echoed
 _FORMATS: Mapping[str, WireFormat] = {LINES.subprotocol: LINES, JSON.subprotocol: JSON}
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _LOOPBACK = re.compile(r"(?:localhost|127(?:\.[0-9]+){3}|\[::1\])(?::[0-9]+)?", re.IGNORECASE)
 
 
@@ -45,7 +46,8 @@ class _Route(NamedTuple):
 
 
 class Routes:
-    """Answers requests. `origins`: the pages that may connect; empty for those from our own address alone."""
+    """Answers requests. `hosts`: the names that may be asked for; empty for any. `origins`: the pages that may connect;
+    empty for those from our own address alone."""
 
     def __init__(
         self,
@@ -55,6 +57,7 @@ class Routes:
         limits: Limits,
         sign_in: str,
         sign_in_rate: float,
+        hosts: tuple[str, ...],
         origins: tuple[str, ...],
         make_id: Callable[[], str],
         wall: Callable[[], float],
@@ -65,6 +68,7 @@ class Routes:
         self._hub = hub
         self._limits = limits
         self._sign_in = sign_in
+        self._hosts = hosts
         self._origins = origins
         self._make_id = make_id
         self._wall = wall
@@ -92,8 +96,10 @@ class Routes:
         try:
             answer = self._route(request, address)
         except HTTPError as error:
-            path = request.path if request.path in self._table else "elsewhere"  # what is mistyped there may be a token
-            self._log_refusal(f"{request.method} {path}", address, error)
+            # Our own words alone: what is mistyped may be a token.
+            method = request.method if request.method in _METHODS else "other"
+            path = request.path if request.path in self._table else "elsewhere"
+            self._log_refusal(f"{method} {path}", address, error)
             answer = error.response()
         host = (request.values("host") or [""])[0]
         if isinstance(answer, Response) and host and not _LOOPBACK.fullmatch(host):
@@ -103,6 +109,10 @@ class Routes:
         return answer
 
     def _route(self, request: Request, address: str) -> Response | Upgrade:
+        if self._hosts and _host_of(request) not in self._hosts:  # RFC 9110 7.4
+            raise HTTPError(
+                421, "host_unknown", "this server does not go by that name; the operator can add it with -host"
+            )
         route = self._table.get(request.path)
         if route is None:
             raise HTTPError(404, "not_found", "there is nothing here; try /auth?username=NAME")
@@ -215,6 +225,11 @@ class Routes:
         if origins and (len(origins) > 1 or _plain_origin(origins[0]) not in map(_plain_origin, allowed)):
             detail = "pages of this origin may not connect; the operator can allow it with -origin"
             raise HTTPError(403, "origin_refused", detail)
+
+
+def _host_of(request: Request) -> str:
+    """The name that was asked for, without a port; "" for none (HTTP/1.0)."""
+    return re.sub(":[0-9]*$", "", (request.values("host") or [""])[0].lower())
 
 
 def _plain_origin(origin: str) -> str:
