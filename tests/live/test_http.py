@@ -184,11 +184,22 @@ class WhatIsRefused(HTTPTestCase):
     async def test_nothing_of_a_request_is_repeated_in_its_refusal(self) -> None:
         server = await self.start()
         marker = "zz<script>zz"
-        for target in ("/auth?username=zz%3Cscript%3Ezz", f"/{marker}", "/auth?zz%3Cscript%3E=1", "/ws?room=zz%3Czz"):
+        plain = ("/zzpath", "/auth?zzname=1", "/auth?username=zz!")
+        for target in (*plain, "/auth?username=zz%3Cscript%3Ezz", f"/{marker}", "/auth?zz%3C=1", "/ws?room=zz%3Czz"):
             with self.subTest(target):
                 answer = await request(server, target, headers=[f"Authorization: Bearer {marker}"])
                 self.assertGreaterEqual(answer.status, 400)
                 self.assertNotIn("zz", answer.body.decode() + str(answer.headers))
+
+
+    async def test_many_refusals_are_few_log_lines(self) -> None:
+        server = await self.start()
+        raw = await self.raw(server)
+        with self.assertLogs("gochatsecure", "INFO") as logged:
+            raw.send(get("/nowhere") * 1000)
+            for _ in range(1000):
+                self.assertEqual((await raw.answer()).status, 404)
+        self.assertLess(len(logged.output), 200)  # 100 at once and 10 a second
 
 
 class WhichNamesMayBeAskedFor(HTTPTestCase):
@@ -244,7 +255,7 @@ class WhatAProxyWouldSay(HTTPTestCase):
         with self.assertLogs("gochatsecure", "INFO") as logged:
             await request(server, "/auth?username=alice", headers=self.FORWARDED)
             await request(server, "/nowhere", headers=self.FORWARDED)
-        self.assertIn("address=127.0.0.1", logged.output[0])
+        self.assertIn("sign_in username=alice address=127.0.0.1", logged.output[0])
         self.assertNotIn("192.0.2.1", "".join(logged.output))
 
     async def test_before_the_handshake_is_no_handshake(self) -> None:
