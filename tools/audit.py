@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gochatsecure.version import __version__
-from tools.controls import ROOT, boundaries, controls, lines_of, listed, place
+from tools.controls import ROOT, Control, boundaries, controls, lines_of, listed, place
 
 PACKAGE = ROOT / "gochatsecure"
 LOCK = ROOT / "requirements.txt"
@@ -106,9 +106,9 @@ def bill_of_materials() -> Mapping[str, Any]:
         hashes = [one.hashes for one in locked() if (one.name, one.version) == (name, found.version)]
         component: dict[str, Any] = {"type": "library", "bom-ref": reference, "name": name, "version": found.version}
         component["purl"] = reference
-        license = found.metadata.get("License-Expression") or found.metadata.get("License")
-        if license and len(license) < 100:
-            component["licenses"] = [{"license": {"name": license}}]
+        terms = next((found.metadata[key] for key in ("License-Expression", "License") if key in found.metadata), "")
+        if 0 < len(terms) < 100:
+            component["licenses"] = [{"license": {"name": terms}}]
         if hashes:
             urls = [f"https://pypi.org/project/{name}/{found.version}/"] * len(hashes[0])
             component["externalReferences"] = [
@@ -146,6 +146,15 @@ def _needed(found: metadata.Distribution) -> list[str]:
     return [re.split(r"[ ;<>=!~\[(]", need)[0].lower() for need in found.requires or () if "extra ==" not in need]
 
 
+def held(control: Control) -> str:
+    """By how much a control is held, in few words."""
+    if control.state:
+        return control.state
+    ways = f"off in {len(control.off)} ways" if len(control.off) > 1 else "off in 1 way" if control.off else "always on"
+    tests = f"{len(control.tests)} tests" if len(control.tests) > 1 else "1 test"
+    return f"{tests}, {ways}{', an attack' if control.neg else ''}"
+
+
 def report() -> str:
     """All of it, for who reads it at a terminal."""
     counts, rooms = surface(), budget()
@@ -156,10 +165,8 @@ def report() -> str:
         text += ["", f"  {boundary}"]
         for control in controls().values():
             if control.boundary == key:
-                file, first, _ = place(control.code[0]) if control.code else ("", 0, 0)
-                ways = f"off in {len(control.off)} ways" if control.off else control.always or control.state
-                attack = ", an attack" if control.neg else ""
-                text.append(f"    {control.id:10} {f'{file}:{first}':44} {len(control.tests)} tests, {ways}{attack}")
+                where = "{}:{}".format(*place(control.code[0])) if control.code else ""
+                text.append(f"    {control.id:10} {where:44} {held(control)}")
     text += ["", "Dependencies at run time, locked in requirements.txt"]
     for one in locked():
         text += [f"  {one.name} {one.version}", *(f"    sha256:{content}" for content in one.hashes)]

@@ -15,6 +15,8 @@ from dataclasses import fields
 from pathlib import Path
 
 from gochatsecure.settings import Settings, default_of, flag_of
+from tools.audit import ceiling, surface
+from tools.controls import Control, boundaries, controls
 
 ROOT = Path(__file__).parent.parent
 
@@ -36,8 +38,42 @@ def flags() -> str:
     return table(("flag", "default", "meaning"), rows)
 
 
+def controls_by_boundary() -> str:
+    parts = []
+    for key, boundary in boundaries().items():
+        rows = [_row(control) for control in controls().values() if control.boundary == key]
+        head = ("id", "against", "requirement", "where", "source", "held by")
+        parts.append(f"### {boundary[0].upper()}{boundary[1:]}\n\n{table(head, rows)}")
+    return "\n".join(parts)
+
+
+def _row(control: Control) -> Sequence[str]:
+    where = "; ".join(f"`{symbol}`" for symbol in control.code)
+    if control.state:
+        held = control.state
+    else:
+        ways = (
+            f"off in {len(control.off)} ways"
+            if len(control.off) > 1
+            else "off in 1 way"
+            if control.off
+            else "always on"
+        )
+        held = f"{len(control.tests)} tests, {ways}{', an attack' if control.neg else ''}"
+    return control.id, control.threat, control.requirement, where, "; ".join(control.sources), held
+
+
+def surface_by_module() -> str:
+    counts = surface()
+    rows = [(f"`{symbol}`", str(count)) for symbol, count in counts.items()]
+    total = f"**{sum(counts.values())}** of {ceiling('surface')} allowed"
+    return table(("reached before a sign-in", "lines of code"), [*rows, ("all of it", total)])
+
+
 PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "flags": ("README.md", flags),
+    "controls": ("docs/security.md", controls_by_boundary),
+    "surface": ("docs/security.md", surface_by_module),
 }
 """By name: the page that the part stands in, and what makes it."""
 

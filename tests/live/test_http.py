@@ -191,7 +191,6 @@ class WhatIsRefused(HTTPTestCase):
                 self.assertGreaterEqual(answer.status, 400)
                 self.assertNotIn("zz", answer.body.decode() + str(answer.headers))
 
-
     async def test_many_refusals_are_few_log_lines(self) -> None:
         server = await self.start()
         raw = await self.raw(server)

@@ -42,8 +42,8 @@ class Run(NamedTuple):
     @property
     def why(self) -> str:
         """What the first failure says of itself."""
-        found = re.search(r"^(?:AssertionError|[\w.]*(?:Error|Exception|Rejected))\b.*$", self.output, re.MULTILINE)
-        return found[0][:140] if found else ""
+        found = re.findall(r"^(?:[\w.]*(?:Error|Exception|Rejected))\b.*$", self.output, re.MULTILINE)
+        return found[-1][:140] if found else ""
 
 
 def run(control: Control, off: Off | None) -> Run:
@@ -93,11 +93,11 @@ def fault(control: Control, off: Off | None, done: Run) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     on, ids = "-on" in arguments, [word for word in arguments if not word.startswith("-")]
-    unknown = [id for id in ids if id not in controls()]
+    unknown = [name for name in ids if name not in controls()]
     if unknown:
         print(f"there is no control {', '.join(unknown)}; docs/security.md lists them", file=sys.stderr)
         return 2
-    chosen = [controls()[id] for id in ids] or [control for control in controls().values() if not control.state]
+    chosen = [controls()[name] for name in ids] or [control for control in controls().values() if not control.state]
     jobs = [(control, off) for control in chosen for off in ((None,) if on else control.off)]
     faults = 0
     with ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as pool:  # half of the time they wait
@@ -109,7 +109,7 @@ def main(arguments: Sequence[str]) -> int:
                 for edit in off.edits if off else ():
                     print(f"off: {edit.file}:{lines_of(edit)[0]}  {edit.line.strip()}  ->  {edit.becomes.strip()}")
             if off is None:
-                verdict = f"on: {done.ran} tests pass" if not wrong else wrong
+                verdict = wrong or f"on: {done.ran} tests pass"
             else:
                 verdict = wrong or f"off: {done.failed[0] if done.failed else 'skipped'} fails: {done.why}"
             print(f"{control.id:8} {verdict}", flush=True)

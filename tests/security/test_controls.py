@@ -30,7 +30,9 @@ class TheList(unittest.TestCase):
                 with self.subTest(control.id):
                     self.assertTrue(control.code)
                     self.assertTrue(control.tests)
-                    self.assertNotEqual(bool(control.off), bool(control.always), "either `off`, or `always` says why not")
+                    self.assertNotEqual(
+                        bool(control.off), bool(control.always), "either `off`, or `always` says why not"
+                    )
 
     def test_every_symbol_is_there(self) -> None:
         for control in controls().values():
@@ -72,7 +74,9 @@ class TheList(unittest.TestCase):
             if not control.limits:
                 continue
             known = {float(value) for value in control.limits.values() if isinstance(value, int | float)}
-            for number, unit in re.findall(r"([0-9][0-9,]*) (s|KiB|MiB|KiB of text|headers|fragments)\b", control.requirement):
+            for number, unit in re.findall(
+                r"([0-9][0-9,]*) (s|KiB|MiB|KiB of text|headers|fragments)\b", control.requirement
+            ):
                 value = float(number.replace(",", "")) * {"KiB": 1024, "MiB": 1024**2}.get(unit.split()[0], 1)
                 with self.subTest(f"{control.id}: {number} {unit}"):
                     self.assertIn(value, known)
@@ -80,14 +84,16 @@ class TheList(unittest.TestCase):
 
 class ThePage(unittest.TestCase):
     def test_it_names_every_control(self) -> None:
-        for id in controls():
-            self.assertIn(f"| {id} |", PAGE)
+        for name in controls():
+            self.assertIn(f"| {name} |", PAGE)
 
     def test_what_it_says_of_itself_is_so(self) -> None:
         """Every id and every file that its prose names is one."""
-        for id in re.findall(r"\b(?:TLS|HTTP|WS|JWT|ID|NAME|OUT|LOG|RATE|DB|OPS|SUP|JSON|CONN|STORE|OWN|BUG)-[0-9]+\b", PAGE):
-            with self.subTest(id):
-                self.assertIn(id, controls())
+        for name in re.findall(
+            r"\b(?:TLS|HTTP|WS|JWT|ID|NAME|OUT|LOG|RATE|DB|OPS|SUP|JSON|CONN|STORE|OWN|BUG)-[0-9]+\b", PAGE
+        ):
+            with self.subTest(name):
+                self.assertIn(name, controls())
         for path in re.findall(r"`((?:docs|tools|tests|gochatsecure)/[\w./]+)`", PAGE):
             with self.subTest(path):
                 self.assertTrue((ROOT / path).exists())

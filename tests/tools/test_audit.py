@@ -74,7 +74,9 @@ class BillOfMaterials(unittest.TestCase):
             self.assertEqual(part["version"], metadata.version(name))
             self.assertEqual(part["purl"], f"pkg:pypi/{name}@{part['version']}")
         needs = {one["ref"]: one["dependsOn"] for one in bill["dependencies"]}
-        self.assertEqual(needs[bill["metadata"]["component"]["bom-ref"]], [parts["h11"]["purl"], parts["wsproto"]["purl"]])
+        self.assertEqual(
+            needs[bill["metadata"]["component"]["bom-ref"]], [parts["h11"]["purl"], parts["wsproto"]["purl"]]
+        )
         self.assertEqual(needs[parts["wsproto"]["purl"]], [parts["h11"]["purl"]])
 
     def test_it_is_the_same_each_time(self) -> None:
@@ -99,7 +101,9 @@ class BillOfMaterials(unittest.TestCase):
 class Counting(unittest.TestCase):
     def test_blanks_comments_and_docstrings_are_no_code(self) -> None:
         path = temporary_folder() / "sample.py"
-        path.write_text('"""Law.\n\nMore."""\n\n# why\nx = (\n    1,  # one\n)\n\n\ndef f():\n    """Duty."""\n    return "a"\n')
+        path.write_text(
+            '"""Law.\n\nMore."""\n\n# why\nx = (\n    1,  # one\n)\n\n\ndef f():\n    """Duty."""\n    return "a"\n'
+        )
         with mock.patch.object(audit, "ROOT", path.parent):
             self.assertEqual(sorted(code_lines.__wrapped__("sample.py")), [6, 7, 8, 11, 13])
 
@@ -114,5 +118,12 @@ class Counting(unittest.TestCase):
 
     def test_the_report_has_all_of_it(self) -> None:
         text = report()
-        for wanted in ("Reached before a sign-in", "HTTP-3", "sha256:", "Lines of code", "CycloneDX", str(Path("gochatsecure"))):
+        for wanted in (
+            "Reached before a sign-in",
+            "HTTP-3",
+            "sha256:",
+            "Lines of code",
+            "CycloneDX",
+            str(Path("gochatsecure")),
+        ):
             self.assertIn(wanted, text)
