@@ -15,7 +15,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from gochatsecure.settings import Settings, default_of, flag_of
-from tools.audit import ceiling, surface
+from tools.audit import ceiling, held, surface
 from tools.controls import Control, boundaries, controls
 
 ROOT = Path(__file__).parent.parent
@@ -49,18 +49,7 @@ def controls_by_boundary() -> str:
 
 def _row(control: Control) -> Sequence[str]:
     where = "; ".join(f"`{symbol}`" for symbol in control.code)
-    if control.state:
-        held = control.state
-    else:
-        ways = (
-            f"off in {len(control.off)} ways"
-            if len(control.off) > 1
-            else "off in 1 way"
-            if control.off
-            else "always on"
-        )
-        held = f"{len(control.tests)} tests, {ways}{', an attack' if control.neg else ''}"
-    return control.id, control.threat, control.requirement, where, "; ".join(control.sources), held
+    return control.id, control.threat, control.requirement, where, "; ".join(control.sources), held(control)
 
 
 def surface_by_module() -> str:

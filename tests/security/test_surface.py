@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
+import logging
 import sys
 import time
 from collections.abc import Iterator
 from types import CodeType, FrameType
 
 from gochatsecure import ChatServer, Limits
+from gochatsecure.journal import JSONFormatter, TextFormatter
 from gochatsecure.live.stage import Hold
 from tests.live.support import LiveTestCase, eventually, frame, handshake, read_on, server_end, skip, stop_reading
 from tests.support import ROOT, Raw, Rejected, request
@@ -52,11 +55,19 @@ class Surface(LiveTestCase):
             if ours and (frame.f_back is None or not frame.f_back.f_code.co_filename.startswith(str(TESTS))):
                 called.add(frame.f_code)
 
+        written = [logging.StreamHandler(io.StringIO()) for _ in range(2)]
+        for handler, formatter in zip(written, (TextFormatter(), JSONFormatter()), strict=True):
+            handler.setFormatter(formatter)
+            logging.getLogger("gochatsecure").addHandler(handler)
+        logging.getLogger("gochatsecure").setLevel(logging.INFO)
         sys.setprofile(note)
         try:
             yield called
         finally:
             sys.setprofile(None)
+            logging.getLogger("gochatsecure").setLevel(logging.NOTSET)
+            for handler in written:
+                logging.getLogger("gochatsecure").removeHandler(handler)
 
     async def strangers(self, server: ChatServer) -> None:
         """All that one can try without a token that is good."""
