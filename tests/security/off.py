@@ -98,16 +98,22 @@ def main(arguments: Sequence[str]) -> int:
         print(f"there is no control {', '.join(unknown)}; docs/security.md lists them", file=sys.stderr)
         return 2
     chosen = [controls()[name] for name in ids] or [control for control in controls().values() if not control.state]
-    jobs = [(control, off) for control in chosen for off in ((None,) if on else control.off)]
+    jobs = [(control, off) for control in chosen if control.tests for off in ((None,) if on else control.off)]
+    for control in chosen:
+        if not control.tests or not (on or control.off):
+            print(f"{told(control)}\n{control.id:8} {control.state or 'cannot be switched off: ' + control.always}")
     faults = 0
     with ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as pool:  # half of the time they wait
         for (control, off), done in zip(jobs, pool.map(lambda job: run(*job), jobs), strict=True):
             wrong = fault(control, off, done)
             faults += bool(wrong)
             if ids:
-                print(told(control), f"\n\n{done.output}")
+                if off is None or off is control.off[0]:
+                    print(told(control))
                 for edit in off.edits if off else ():
-                    print(f"off: {edit.file}:{lines_of(edit)[0]}  {edit.line.strip()}  ->  {edit.becomes.strip()}")
+                    print(f"\n  off      {edit.file}:{lines_of(edit)[0]}  {edit.line.strip()}")
+                    print(f"  becomes  {edit.becomes.strip() or '(nothing)'}")
+                print(f"\n{done.output}")
             if off is None:
                 verdict = wrong or f"on: {done.ran} tests pass"
             else:
