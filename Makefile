@@ -5,7 +5,7 @@ VENV ?= .venv
 RUN = $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test cert lint format types coverage pages conformance scan floods fuzz check dist clean
+.PHONY: help run test cert lint format types coverage pages conformance scan floods fuzz control audit check dist clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,12 @@ coverage: $(VENV)/dev-ready ## which lines the tests run
 	@$(VENV)/bin/coverage erase
 	@$(VENV)/bin/coverage run -m unittest
 	@$(VENV)/bin/coverage combine -q && $(VENV)/bin/coverage report
+
+control: $(VENV)/ready ## where a control stands, and its tests (ID=HTTP-3); OFF=1: with it switched off; all without ID
+	@$(RUN) -m tests.security.off $(if $(OFF),,-on) $(ID)
+
+audit: $(VENV)/ready ## what strangers reach, controls, dependencies with hashes, lines of code, bill of materials
+	@$(RUN) -m tools.audit
 
 pages: $(VENV)/ready ## the parts of the docs that are made from the code
 	@$(RUN) -m tools.pages

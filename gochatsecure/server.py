@@ -131,6 +131,7 @@ class ChatServer:
             hub=hub,
             limits=settings.limits,
             limited=settings.sign_in_rate > 0,
+            hosts=settings.host,
             origins=settings.origin,
             wall=self._wall,
             monotonic=loop.time,

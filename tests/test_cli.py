@@ -144,6 +144,19 @@ class Processes(ProcessTestCase):
         status, err = await self.finish(running.process)
         self.assertEqual(status, 1, err)
 
+    async def test_a_second_signal_ends_what_a_client_holds_up(self) -> None:
+        config = self.folder / "slow.toml"
+        config.write_text("[limits]\ngrace_s = 3600\nlinger_s = 3600\n")
+        running = await self.start("-store=memory:", f"-config={config}")
+        client = await self.enter(running, "alice")  # it never answers the server's Close
+        await client.until("alice joined the room")
+        running.process.send_signal(signal.SIGTERM)
+        received = b""
+        while b"\x03\xe9" not in received:  # 1001
+            received += await client.raw.read()
+        running.process.send_signal(signal.SIGTERM)
+        self.assertEqual((await self.finish(running.process))[0], 1)
+
     async def test_killed_and_started_again_it_has_every_message(self) -> None:
         first = await self.start()
         alice = await self.enter(first, "alice")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from gochatsecure.settings import Settings, default_of, flag_of
 
-from . import descriptions, reference
+from . import descriptions, reference, review
 from .reference import table
 
 ROOT = Path(__file__).parent.parent
@@ -45,6 +45,8 @@ PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "limits": ("docs/protocol.md", reference.limits),
     "errors": ("docs/protocol.md", reference.errors),
     "close-codes": ("docs/protocol.md", reference.close_codes),
+    "controls": ("docs/security.md", review.controls_by_boundary),
+    "surface": ("docs/security.md", review.surface_by_module),
 }
 """By name: the page that the part stands in, and what makes it."""
 

@@ -116,6 +116,7 @@ HTTP_ERRORS: tuple[HTTPCode, ...] = (
     HTTPCode(413, "body_too_large", "over 8 KiB"),
     HTTPCode(414, "target_too_long", "a request line over 4 KiB"),
     HTTPCode(415, "content_type_unsupported", "the body has to be application/json"),
+    HTTPCode(421, "host_unknown", "asked for under a name that is not on the operator's list"),
     HTTPCode(426, "upgrade_required", "`/ws` without a WebSocket handshake"),
     HTTPCode(426, "version_unsupported", "not WebSocket version 13"),
     HTTPCode(429, "rate_limited", "with `Retry-After`"),

@@ -27,6 +27,7 @@ from .sign_in import SignIn, bearer_of, check_rate, json_answer
 _logger = logging.getLogger("gochatsecure")
 _BEARER = "bearer."  # the subprotocol that carries a token, as browsers can set no header; never echoed
 _FORMATS: Mapping[str, WireFormat] = {LINES.subprotocol: LINES, JSON.subprotocol: JSON}
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _LOOPBACK = re.compile(r"(?:localhost|127(?:\.[0-9]+){3}|\[::1\])(?::[0-9]+)?", re.IGNORECASE)
 
 
@@ -53,7 +54,8 @@ class _Route(NamedTuple):
 
 
 class Routes:
-    """Answers requests. `origins`: the pages that may connect; empty for those from our own address alone."""
+    """Answers requests. `hosts`: the names that may be asked for; empty for any. `origins`: the pages that may connect;
+    empty for those from our own address alone."""
 
     def __init__(
         self,
@@ -62,6 +64,7 @@ class Routes:
         hub: Hub,
         limits: Limits,
         limited: bool,
+        hosts: tuple[str, ...],
         origins: tuple[str, ...],
         wall: Callable[[], float],
         monotonic: Callable[[], float],
@@ -70,6 +73,7 @@ class Routes:
         """`limited`: whether WebSockets an address are limited."""
         self._sign_in = sign_in
         self._hub = hub
+        self._hosts = hosts
         self._origins = origins
         self._wall = wall
         self._monotonic = monotonic
@@ -127,6 +131,10 @@ class Routes:
         return answer
 
     def _route(self, request: Request, address: str) -> Response | Upgrade | Later:
+        if self._hosts and _host_of(request) not in self._hosts:  # RFC 9110 7.4
+            raise HTTPError(
+                421, "host_unknown", "this server does not go by that name; the operator can add it with -host"
+            )
         route = self._table.get(request.path)
         if route is None:
             raise HTTPError(404, "not_found", "there is nothing here; try /auth?username=NAME")
@@ -145,8 +153,9 @@ class Routes:
     def _refuse(self, request: Request, address: str, error: HTTPError) -> Response:
         """Some a second are logged, however many there are."""
         if count := self._refusals.count(self._monotonic()):
-            path = request.path if request.path in self._table else "elsewhere"  # what is mistyped there may be a token
-            asked = f"{request.method} {path}"
+            # Our own words alone: what is mistyped may be a token.
+            method = request.method if request.method in _METHODS else "other"
+            asked = f"{method} {request.path if request.path in self._table else 'elsewhere'}"
             of = {"count": count} if count > 1 else {}
             _logger.info(Happening("refused", asked=asked, address=address, status=error.status, code=error.code, **of))
         return error.response()
@@ -214,6 +223,11 @@ class Routes:
         if origins and (len(origins) > 1 or _plain_origin(origins[0]) not in map(_plain_origin, allowed)):
             detail = "pages of this origin may not connect; the operator can allow it with -origin"
             raise HTTPError(403, "origin_refused", detail)
+
+
+def _host_of(request: Request) -> str:
+    """The name that was asked for, without a port; "" for none (HTTP/1.0)."""
+    return re.sub(":[0-9]*$", "", (request.values("host") or [""])[0].lower())
 
 
 def _plain_origin(origin: str) -> str:

@@ -101,6 +101,8 @@ ALWAYS: tuple[tuple[str, str], ...] = (
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "no-referrer"),
     ("Cache-Control", "no-store"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),  # no answer is a page that runs anything
+    ("Cross-Origin-Resource-Policy", "same-origin"),
 )
 _MALFORMED = "the request is not well-formed HTTP/1.1; see RFC 9112"
 _DIGITS = re.compile(rb"[0-9]{1,16}[ \t]*")

@@ -84,6 +84,20 @@ class RefusedClients(unittest.TestCase):
         self.assertTrue(Pair(self.tls_1_2(ciphers), self.defaults()).shaken().server.established)
 
 
+class OurContext(unittest.TestCase):
+    """TLS-1, TLS-2: what no client of Python's can try."""
+
+    def test_it_speaks_two_versions(self) -> None:
+        context = our_context()
+        self.assertEqual(context.minimum_version, ssl.TLSVersion.TLSv1_2)
+        self.assertTrue(all("ECDHE" in one["name"] or "TLS_" in one["name"] for one in context.get_ciphers()))
+
+    def test_it_neither_compresses_nor_renegotiates(self) -> None:
+        options = our_context().options
+        self.assertTrue(options & ssl.OP_NO_COMPRESSION)
+        self.assertTrue(options & ssl.OP_NO_RENEGOTIATION)
+
+
 class NotTLS(unittest.TestCase):
     """TLS-4: what is not TLS gets an alert at most, never words in the clear."""
 
