@@ -272,7 +272,10 @@ class Hub:
         gathered.clear()
 
     def _show_privately(self, entry: Entry) -> None:
-        self._fanout.show(entry.stream, (entry,))
+        # A reader may see a commit before we are told of it: then a Welcome has counted the entry already.
+        followers = self._fanout.following(entry.stream)
+        counted = {session for session in followers if session.inbox is not None and entry.seq <= session.inbox.last}
+        self._fanout.show(entry.stream, (entry,), besides=counted)
         for session, held in self._greeting.items():
             if inbox_stream(session.identity.key) == entry.stream:
                 held.append(entry)

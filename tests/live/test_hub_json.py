@@ -114,6 +114,20 @@ class Beginning(JSONTestCase):
         replay = await alice.asks("inbox", after=start)
         self.assertEqual([event["text"] for event in replay["events"]], ["one"])
 
+    async def test_what_the_welcome_has_counted_is_not_shown_when_the_hub_is_told_of_it_later(self) -> None:
+        # The log's reader may see a commit before the committer has told the hub.
+        bob = await self.begin("bob")
+        elsewhere = await self.begin("alice", "s1")
+        elsewhere.hears()
+        await bob.asks("private", to="alice", text="one", cid="1")
+        (draft,) = self.world.log.arrived
+        stored = self.world.log.store(draft)
+        alice = await self.begin("alice", "s1")
+        self.world.hub.committed([stored])
+        (welcome,) = alice.hears()
+        self.assertEqual(welcome["inbox"]["last"], 1)
+        self.assertEqual([event["text"] for event in elsewhere.hears()], ["one"])
+
     async def test_who_leaves_before_its_welcome_leaves_nothing_behind(self) -> None:
         self.world.log.readable.clear()
         alice = Program(self.world, Identity("alice", "s1", Role.GUEST), JSON)
