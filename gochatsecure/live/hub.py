@@ -158,6 +158,7 @@ class Hub:
             elif (entered := await self._doors.join(session, Join(room))) is not None:
                 session.show(entered)
         except Refusal as refusal:
+            _let_go(refusal)
             session.show(Refused(refusal))
             session.link.close(TRY_AGAIN_LATER, refusal.message)
 
@@ -236,6 +237,7 @@ class Hub:
                 session.answer(asked_as, answer)
 
     def _refuse(self, session: Session, asked_as: RequestId, refusal: Refusal) -> None:
+        _let_go(refusal)
         session.refusals += 1
         if session.refusals > self._limits.refusals:
             if refusal.code == MALFORMED:
@@ -323,3 +325,8 @@ class Hub:
     def _going_away(self) -> Temporary:
         after = int(self._limits.reconnect_s * 1000)
         return Temporary("draining", "the server is going away; nothing was sent", after)
+
+
+def _let_go(refusal: Refusal) -> None:
+    """Many refusals are one for all: each would keep whatever it was ever raised through, and all that belongs to it."""
+    refusal.__traceback__ = refusal.__context__ = None

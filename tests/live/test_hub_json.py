@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import unittest
 from typing import Any
 
 from gochatsecure.chat.chain import base64url, genesis
+from gochatsecure.chat.errors import Refusal
 from gochatsecure.chat.model import Identity, Role, room_stream
 from gochatsecure.wire.json_v1 import JSON
 from tests.live.fakes import EPOCH, Person, World, turns
@@ -201,6 +203,19 @@ class Sending(JSONTestCase):
         await alice.asks("join", room="two")
         self.assertEqual(await alice.asks("join", room="three"), "too_many_rooms")
         self.assertEqual(await alice.asks("join", room="two"), "already_joined")
+
+    async def test_a_refusal_that_is_one_for_all_keeps_nothing_of_whom_it_was_told(self) -> None:
+        alice = await self.enter("alice")
+        for _ in range(3):  # at once; after the session's pending message; after looking it up
+            self.assertEqual(await alice.asks("members", room="elsewhere"), "not_a_member")
+            self.assertEqual(await alice.asks("delete", room="den", seq=9, cid="9"), "no_such_message")
+            self.assertIsNone(await alice.asks("send", room="den", text="x", cid="1"))
+            waiting = alice.types(json.dumps({"op": "leave", "room": "elsewhere"}))
+            assert waiting is not None
+            self.world.log.commit()
+            await waiting
+        kept = [error for error in gc.get_objects() if isinstance(error, Refusal)]
+        self.assertEqual([(one.code, one.__traceback__) for one in kept if one.__traceback__], [])
 
     async def test_what_is_not_json_is_refused_and_in_the_end_closed(self) -> None:
         self.world = World(refusals=3)
