@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import warnings
 from asyncio import events
 from collections import deque
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from contextvars import Context, ContextVar, copy_context
 from random import Random
 from typing import Any
@@ -92,13 +94,13 @@ class SimLoop(asyncio.AbstractEventLoop):
     def kill(self, owner: str) -> None:
         """Nothing that this one has begun goes on."""
         self._dead.add(owner)
-        for task in self._tasks.pop(owner, ()):
-            if not task.done():
-                task._log_destroy_pending = False  # type: ignore[attr-defined]
-                try:
-                    task.get_coro().close()
-                except Exception:
-                    pass
+        with warnings.catch_warnings():  # the dead do not complain
+            warnings.simplefilter("ignore")
+            for task in self._tasks.pop(owner, ()):
+                if not task.done():
+                    task._log_destroy_pending = False  # type: ignore[attr-defined]
+                    with suppress(Exception):
+                        task.get_coro().close()
 
     def end(self) -> None:
         """As `kill`, of all."""

@@ -5,10 +5,12 @@ GOCHATSECURE_SEEDS says how many (60), GOCHATSECURE_SEED with which one they beg
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
 import unittest
+import weakref
 
 from tests.support import ROOT
 
@@ -34,6 +36,16 @@ class Simulation(unittest.TestCase):
                 digests.append(run.digest())
         self.assertEqual(digests[::2], digests[1::2])
         self.assertEqual(len(set(digests)), 3)
+
+    def test_a_run_that_is_over_leaves_nothing_in_memory(self) -> None:
+        kept = []
+        for seed in range(2, 8):
+            run = Run(seed)
+            run.go()
+            kept.append(weakref.ref(run.process))
+            del run
+        gc.collect()
+        self.assertEqual([process() for process in kept], [None] * 6)
 
     def test_it_decides_all_in_any_process(self) -> None:
         program = "from tests.simulation.run import Run; run = Run(3); run.go(); print(run.digest())"

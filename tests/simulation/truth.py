@@ -67,8 +67,9 @@ class Truth:
                 self.fail("chain", f"{entry.stream}: entry {entry.seq} does not follow from the one before")
             kept.append(entry)
             self.erased_edits += isinstance(entry.content, Edited) and is_erased(entry)
-            if (text := text_of(entry.content)) and text not in self.by_text:
-                self.by_text[text] = entry
+            text = text_of(entry.content)
+            if text and ((known := self.by_text.get(text)) is None or known.seq < self.floors.get(known.stream, 1)):
+                self.by_text[text] = entry  # or again, as who forgets does
             if entry.cid is not None:
                 key = (entry.sender, entry.cid)
                 if (first := self.by_cid.get(key)) is not None:
