@@ -85,7 +85,8 @@ def _leave(who: Program) -> Request | None:
 
 def _reuse(who: Program) -> Request | None:
     """A mistake: a cid of something else."""
-    said = [request for request in who.acked.values() if request["op"] == "send" and who.wanted.get(request["room"])]
+    inside = {room for room, inside in who.wanted.items() if inside} - who.leaving
+    said = [request for request in who.acked.values() if request["op"] == "send" and request["room"] in inside]
     if not said:
         return None
     return {**who.random.choice(said), "text": who.run.unique("r")}

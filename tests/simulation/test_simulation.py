@@ -1,6 +1,6 @@
 """Many runs, each decided by its seed. A seed that fails is printed with the command that repeats it.
 
-GOCHATSECURE_SEEDS says how many (60), GOCHATSECURE_SEED with which one they begin.
+GOCHATSECURE_SEEDS says how many (100), GOCHATSECURE_SEED with which one they begin.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.support import ROOT
 
 from .run import Run
 
-SEEDS = int(os.environ.get("GOCHATSECURE_SEEDS", "60"))
+SEEDS = int(os.environ.get("GOCHATSECURE_SEEDS", "100"))
 FIRST = int(os.environ.get("GOCHATSECURE_SEED", "1"))
 
 

@@ -319,6 +319,6 @@ class Wire:
             self._fail("twice", f"is shown {text!r} again, or out of its order")
         for seq in range(reached + 1, entry.seq) if reached is not None else ():
             between = self._truth.at(entry.stream, seq)
-            if between is not None and text_of(between.content) is not None:
+            if between is not None and text_of(between.content):
                 self._fail("hole", f"is shown {entry.seq} of {entry.stream} after {reached}, without {seq}")
         self._reached[entry.stream] = entry.seq
