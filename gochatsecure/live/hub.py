@@ -328,5 +328,5 @@ class Hub:
 
 
 def _let_go(refusal: Refusal) -> None:
-    """Many refusals are one for all: each would keep whatever it was ever raised through, and all that belongs to it."""
+    """Some are one for all: each would keep whatever it was ever raised through, and all that belongs to that."""
     refusal.__traceback__ = refusal.__context__ = None

@@ -1,5 +1,7 @@
-"""A disk that fails under the whole server, over real TLS: senders wait or try again, nobody is shown what is not stored,
-all else goes on, and it recovers by itself."""
+"""A disk that fails under the whole server, over real TLS.
+
+Senders wait or try again, nobody is shown what is not stored, all else goes on, and it recovers by itself.
+"""
 
 from __future__ import annotations
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -91,8 +90,6 @@ def an_entry_shown_before_the_commit() -> AbstractContextManager[object]:
 @mutant("once")
 @contextmanager
 def a_restart_that_forgets_the_cids() -> Iterator[None]:
-    since: dict[Writer, int] = {}
-
     def migrate_too(migrate: Any) -> Any:
         def migrating(self: Writer) -> None:
             migrate(self)
@@ -119,7 +116,6 @@ def a_restart_that_forgets_the_cids() -> Iterator[None]:
 
         return found
 
-    del since
     with ExitStack() as stack:
         stack.enter_context(_exchanged(Writer, "migrate", migrate_too))
         stack.enter_context(_exchanged(Writer, "_write_new", write_new))
@@ -159,12 +155,8 @@ def an_await_between_the_replay_and_the_live_stream() -> AbstractContextManager[
     return mock.patch("gochatsecure.live.doors.resume", resume)
 
 
-@mutant("leak", "twice", "hole")
-def a_live_stream_that_begins_before_the_replay_is_read() -> AbstractContextManager[object]:
-    async def resume(log: Any, stream: Any, *rest: Any) -> Any:
-        await asyncio.sleep(0)
-        return await resuming.resume(log, stream, *rest)
-
+@mutant("leak", "twice")
+def an_entry_that_is_replayed_and_shown_live() -> AbstractContextManager[object]:
     def make(join: Any) -> Any:
         async def joining(self: Doors, session: Any, command: Any) -> Any:
             entered = await join(self, session, command)
