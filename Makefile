@@ -5,7 +5,7 @@ VENV ?= .venv
 RUN = $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test cert lint format types coverage pages conformance scan floods fuzz control audit check dist clean
+.PHONY: help run test simulate cert lint format types coverage pages conformance scan floods fuzz control audit check dist clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,6 +15,9 @@ run: $(VENV)/ready server.crt ## make all that is needed, start the server, say 
 
 test: $(VENV)/ready ## all tests, with h11, wsproto and the standard library alone (TESTS=tests/wire for some)
 	@$(RUN) -m unittest $(if $(TESTS),discover -s $(TESTS) -t .)
+
+simulate: $(VENV)/ready ## runs of the whole server on failing disks and networks, by seeds (SEEDS=10000 SEED=1)
+	@$(RUN) -m tests.simulation -seeds $(or $(SEEDS),1000) $(or $(SEED),1)
 
 cert: server.crt ## a certificate for this machine, unless there is one: tools/gen_cert.sh --help
 

@@ -41,4 +41,5 @@ class Hashing:
         """What is under way comes to its end, and nobody waits for it."""
         self._closed = True
         for worker in self._workers:
-            worker.end(lambda: None)
+            if worker.begun:  # else there is no thread to end
+                worker.end(lambda: None)
