@@ -5,7 +5,7 @@ VENV ?= .venv
 RUN = $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test cert lint format types coverage pages check dist clean
+.PHONY: help run test cert lint format types coverage pages check bench dist clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,11 +37,14 @@ pages: $(VENV)/ready ## the parts of the docs that are made from the code
 
 check: lint types test ## what has to pass before a commit
 
+bench: $(VENV)/ready ## measure this server and what people would use instead, in some ten minutes (BENCH="--only memory")
+	@$(RUN) -m bench.run $(BENCH)
+
 dist: $(VENV)/dev-ready ## the packages for an index, in dist/
 	@$(VENV)/bin/pip install -q build && $(RUN) -m build -q
 
 clean: ## remove what was made here, but never data/ or certificates
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* *.egg-info
+	rm -rf $(VENV) bench/.build build dist .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 server.crt:
