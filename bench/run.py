@@ -28,7 +28,7 @@ Results = dict[str, Any]
 
 OURS = (servers.MEMORY, servers.SQLITE, servers.MEMORY_JSON, servers.SQLITE_JSON)
 
-SCENARIOS: dict[str, tuple[str, dict[str, object]]] = {
+SCENARIOS: dict[str, tuple[str, dict[str, Any]]] = {
     "room100_pipelining": ("room", {"users": 100, "senders": 10, "window": 64}),
     "room100_one": ("room", {"users": 100, "senders": 10, "window": 1}),
     "room100_lone": ("room", {"users": 100, "senders": 1, "window": 1}),

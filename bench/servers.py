@@ -23,7 +23,7 @@ _UNLIMITED = ("-message-rate=0", "-sign-in-rate=0", "-max-connections=0", "-max-
 
 @dataclass(frozen=True)
 class Kind:
-    """`command`: with {port}, {cert}, {key} and {data} (an empty folder) to be filled in. `needs`: what was built for it."""
+    """`command`: with {port}, {cert}, {key} and {data} (an empty folder) to be filled in. `needs`: what was built."""
 
     name: str
     command: tuple[str, ...]
