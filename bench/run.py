@@ -122,9 +122,9 @@ def memory() -> Results:
 def sizes(rounds: int, seconds: float) -> Results:
     """The cost of a delivery by the size of the room."""
     found: dict[str, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
-    kinds: dict[Kind, int] = {servers.MEMORY: 10_000, servers.WEBSOCKETS: 1000, servers.GO: 10_000}
+    kinds = ((servers.MEMORY, 10_000), (servers.WEBSOCKETS, 1000), (servers.GO, 10_000))
     for _ in range(rounds):
-        for kind, largest in kinds.items():
+        for kind, largest in kinds:
             if not kind.there:
                 continue
             with Server(kind) as server:
