@@ -5,7 +5,7 @@ VENV ?= .venv
 RUN = $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test cert lint format types coverage pages check bench dist clean
+.PHONY: help run test cert lint format types coverage pages check bench bench-smoke dist clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ check: lint types test ## what has to pass before a commit
 
 bench: $(VENV)/ready ## measure this server and what people would use instead, in some ten minutes (BENCH="--only memory")
 	@$(RUN) -m bench.run $(BENCH)
+
+bench-smoke: $(VENV)/ready ## that it is still fast and fair under load, in about a minute
+	@$(RUN) -m bench.smoke
 
 dist: $(VENV)/dev-ready ## the packages for an index, in dist/
 	@$(VENV)/bin/pip install -q build && $(RUN) -m build -q

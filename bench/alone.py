@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import secrets
 import shutil
+import signal
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -34,6 +36,7 @@ def parts(rounds: int, seconds: float) -> dict[str, Callable[[], Results]]:
         "start": start,
         "soak": soak,
         "techniques": lambda: techniques(rounds, seconds),
+        "time": where_the_time_goes,
     }
 
 
@@ -235,6 +238,31 @@ def techniques(rounds: int, seconds: float) -> Results:
         if cost["with"] and cost["without"]:
             found[name] = {key: round(median(values), 3) for key, values in cost.items()}
             say(f"    {name:28} {found[name]}")
+    return found
+
+
+def where_the_time_goes() -> Results:
+    """Parts of the server's CPU time, by what it does, in three scenarios."""
+    scenarios: dict[str, tuple[bool, dict[str, Any]]] = {
+        "busy room, lines": (False, {"users": 100, "senders": 10, "window": 64}),
+        "busy room, JSON": (True, {"users": 100, "senders": 10, "window": 64}),
+        "rooms of ten, lines": (False, {"users": 1000, "rooms": 100, "senders": 100, "window": 1}),
+    }
+    found: Results = {}
+    for name, (is_json, options) in scenarios.items():
+        file = BUILD / "profile.json"
+        module = ("-m", "bench.profile", str(file))
+        with Server(ours(name, "-store=memory:", json=is_json, module=module)) as server:
+            load(server, "room", seconds=1, **options)  # what it takes to come in is gone with the next signal
+            server.settle()
+            os.kill(server.pid, signal.SIGUSR1)
+            load(server, "room", seconds=4, warm=0, **options)
+            os.kill(server.pid, signal.SIGUSR2)
+            server.settle()
+        samples = json.loads(file.read_text())
+        total = sum(samples.values())
+        found[name] = {place: round(count / total, 4) for place, count in samples.items()}
+        say(f"    {name}: {found[name]}")
     return found
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from . import alone, servers
 from .load import Idle, Wrong, load
-from .servers import BUILD, HERE, Kind, Server
+from .servers import BUILD, HERE, Server
 
 RESULTS = HERE / "results.json"
 Results = dict[str, Any]

@@ -76,8 +76,12 @@ class Talker:
             self._websocket.answer = b""
 
 
-def connect(server: Server) -> ssl.SSLSocket:
-    """Through the TLS handshake."""
-    raw = socket.create_connection(("127.0.0.1", server.port), 30)
+def connect(server: Server, receive: int = 0) -> ssl.SSLSocket:
+    """Through the TLS handshake. `receive`: bytes that the kernel keeps for us unread; 0 for as many as it likes."""
+    raw = socket.socket()
+    if receive:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
+    raw.settimeout(30)
+    raw.connect(("127.0.0.1", server.port))
     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return _context.wrap_socket(raw, server_hostname="localhost")

@@ -14,9 +14,10 @@ from gochatsecure.cli import main
 
 
 def _gathering() -> None:
-    """Every frame is written as it comes, not once for all at the end of the loop's turn."""
+    """Every frame is written as it comes, not once for all that a turn of the loop and a commit bring."""
     from gochatsecure.live.outbox import Outbox
 
+    _joining()
     put = Outbox.put
 
     def put_and_flush(self: Outbox, frames: bytes) -> None:

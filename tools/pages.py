@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
 
+from bench import report
 from gochatsecure.settings import Settings, default_of, flag_of
 
 ROOT = Path(__file__).parent.parent
@@ -38,6 +39,7 @@ def flags() -> str:
 
 PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "flags": ("README.md", flags),
+    **report.PARTS,
 }
 """By name: the page that the part stands in, and what makes it."""
 
@@ -57,11 +59,13 @@ def stale() -> dict[Path, str]:
     for name, (place, make) in PARTS.items():
         path = ROOT / place
         pages[path] = filled(pages.get(path) or path.read_text("utf-8"), name, make())
-    return {path: page for path, page in pages.items() if path.read_text("utf-8") != page}
+    pages |= {ROOT / "docs" / name: plot for name, plot in report.plots().items()}
+    return {path: page for path, page in pages.items() if not path.exists() or path.read_text("utf-8") != page}
 
 
 def main() -> int:
     for path, page in stale().items():
+        path.parent.mkdir(exist_ok=True)
         path.write_text(page, "utf-8")
         print(path.relative_to(ROOT))
     return 0

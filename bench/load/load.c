@@ -85,7 +85,7 @@ static int next_token, tokens, opened, opening, joined, lost_count;
 static uint64_t missing, repeated, leaked, deliveries, sent, acks, done, refused;
 static struct spread delays, ack_delays;
 static bool measuring, talking;
-static char nonce[16];
+static char nonce[16], room_prefix[32];
 
 static int64_t cpu_of_server(void) {
     if (!pid) return 0;
@@ -140,9 +140,9 @@ static void upgrade(struct link *link) {
     char request[2048];
     int room = is_storm() ? link->number : link->number % rooms;
     int n = snprintf(request, sizeof request,
-                     "GET /ws?token=%s&room=r%s-%d HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                     "GET /ws?token=%s&room=%s-%d HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                      "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n",
-                     person_of(link)->token, nonce, room, json ? "Sec-WebSocket-Protocol: gochatsecure.v1.json\r\n" : "");
+                     person_of(link)->token, room_prefix, room, json ? "Sec-WebSocket-Protocol: gochatsecure.v1.json\r\n" : "");
     link_send(link, request, n);
     link_flush(link);
 }
@@ -186,7 +186,7 @@ void on_answer(struct link *link, int status, const char *body, size_t body_size
     struct person *person = person_of(link);
     if (json) {
         char ask[200];
-        link_say(link, 1, ask, snprintf(ask, sizeof ask, "{\"op\":\"join\",\"id\":\"join\",\"room\":\"r%s-%d\"}", nonce, link->number % rooms));
+        link_say(link, 1, ask, snprintf(ask, sizeof ask, "{\"op\":\"join\",\"id\":\"join\",\"room\":\"%s-%d\"}", room_prefix, link->number % rooms));
         link_flush(link);
     } else {
         person->joined = true;
@@ -218,7 +218,7 @@ static void say(struct person *person, int64_t due_ns) {
     char text[TEXT + 256];
     int n = 0, number = person->link.number;
     if (json)
-        n = snprintf(text, sizeof text, "{\"op\":\"send\",\"id\":%u,\"room\":\"r%s-%d\",\"cid\":\"c%u\",\"text\":\"", person->sent, nonce,
+        n = snprintf(text, sizeof text, "{\"op\":\"send\",\"id\":%u,\"room\":\"%s-%d\",\"cid\":\"c%u\",\"text\":\"", person->sent, room_prefix,
                      number % rooms, person->sent);
     text[n] = '#';
     put_digits(text + n + 1, 5, number);
@@ -422,6 +422,10 @@ static void read_options(int count, char **words) {
             json = true;
             continue;
         }
+        if (!strcmp(words[i], "--room") && i + 1 < count) {
+            snprintf(room_prefix, sizeof room_prefix, "%s", words[++i]);
+            continue;
+        }
         struct option_row *row = NULL;
         for (size_t k = 0; k < sizeof options / sizeof *options; k++)
             if (!strncmp(words[i], "--", 2) && !strcmp(words[i] + 2, options[k].name)) row = &options[k];
@@ -435,7 +439,7 @@ static void read_options(int count, char **words) {
 
 int main(int count, char **words) {
     if (count < 2) {
-        puts("load room|idle|storm|sign-in --json and");
+        puts("load room|idle|storm|sign-in, with --json, --room NAME (which is followed by its number), and");
         for (size_t k = 0; k < sizeof options / sizeof *options; k++) printf("  --%-10s %s\n", options[k].name, options[k].help);
         return 2;
     }
@@ -446,6 +450,7 @@ int main(int count, char **words) {
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
     snprintf(nonce, sizeof nonce, "%x", (unsigned)(now_ns() / 1000000 % 0xfffff));
+    if (!*room_prefix) snprintf(room_prefix, sizeof room_prefix, "r%s", nonce);
     errno = 0;
     links_begin(port);
     senders_per_room = (senders + rooms - 1) / rooms;
