@@ -5,7 +5,8 @@ VENV ?= .venv
 RUN = $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test simulate cert lint format types coverage pages conformance scan floods fuzz control audit check dist clean
+.PHONY: help run test simulate cert lint format types coverage pages conformance scan floods fuzz control audit check \
+	bench bench-smoke dist clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,11 +59,18 @@ fuzz: .venv-fuzz/ready ## a parser under atheris: make fuzz TARGET=http1 SECONDS
 
 check: lint types test ## what has to pass before a commit
 
+bench: $(VENV)/ready ## measure this server and what people would use instead, in some ten minutes (BENCH="--only memory")
+	@$(RUN) -m bench.run $(BENCH)
+
+bench-smoke: $(VENV)/ready ## that it is still fast and fair under load, in about a minute
+	@$(RUN) -m bench.smoke
+
 dist: $(VENV)/dev-ready ## the packages for an index, in dist/
 	@$(VENV)/bin/pip install -q build && $(RUN) -m build -q
 
 clean: ## remove what was made here, but never data/ or certificates
-	rm -rf $(VENV) .venv-conformance .venv-scan .venv-fuzz build dist .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* *.egg-info
+	rm -rf $(VENV) .venv-conformance .venv-scan .venv-fuzz bench/.build build dist .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* \
+		*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 TARGETS = tls http1 handshake websocket lines json jwt names

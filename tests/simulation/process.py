@@ -165,7 +165,8 @@ class Process:
         else:
             self.log = SteppedLog(self._disk, random, queue=LIMITS.queue)
         self.server = ChatServer(
-            log=self.log, accounts=MemoryAccounts(), wall=self._wall, make_id=self._make_id, addr="localhost:1", limits=LIMITS,
+            log=self.log, accounts=MemoryAccounts(), wall=self._wall, make_id=self._make_id, addr="localhost:1",
+            limits=LIMITS,
             history=self._random.choice((0, 3, 20)), message_rate=self._random.choice((0, 0, 4)), sign_in_rate=0,
             max_connections_per_address=0,
         )  # fmt: skip
