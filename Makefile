@@ -8,7 +8,7 @@ RUN = $(VENV)/bin/python
 .PHONY: help run test cert lint format types coverage pages conformance scan floods fuzz check dist clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/ready server.crt ## make all that is needed, start the server, say where it is (FLAGS="-addr :8443")
 	@exec $(RUN) -m gochatsecure $(FLAGS)
