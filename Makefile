@@ -9,7 +9,7 @@ RUN = $(VENV)/bin/python
 	bench bench-smoke dist clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/ready server.crt ## make all that is needed, start the server, say where it is (FLAGS="-addr :8443")
 	@exec $(RUN) -m gochatsecure $(FLAGS)

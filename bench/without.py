@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import Any
 
 from gochatsecure.cli import main
@@ -31,9 +31,9 @@ def _framing_once() -> None:
     """Every member's frame is formatted for it alone."""
     from gochatsecure.live.fanout import Fanout
 
-    def show(self: Fanout, stream: Any, events: Sequence[Any]) -> None:
+    def show(self: Fanout, stream: Any, events: Sequence[Any], besides: Set[Any] = frozenset()) -> None:
         for wire_format, sessions in list(self._followers.get(stream, {}).items()):
-            for session in sessions:
+            for session in sessions - besides:
                 session.outbox.put(b"".join(map(wire_format.frames, events)))
 
     Fanout.show = show  # type: ignore[method-assign]
@@ -45,9 +45,9 @@ def _joining() -> None:
 
     show = Fanout.show
 
-    def one_by_one(self: Fanout, stream: Any, events: Sequence[Any]) -> None:
+    def one_by_one(self: Fanout, stream: Any, events: Sequence[Any], besides: Set[Any] = frozenset()) -> None:
         for event in events:
-            show(self, stream, (event,))
+            show(self, stream, (event,), besides)
 
     Fanout.show = one_by_one  # type: ignore[method-assign]
 

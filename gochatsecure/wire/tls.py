@@ -8,48 +8,81 @@ from __future__ import annotations
 
 import ssl
 
+_HEADER = 5  # bytes before a record's content, of which the last two are its length. RFC 8446 5.1
+_IDLE = 32  # records that bring no plaintext, beyond those that do; BoringSSL allows 32, Go 16
+
 
 class TLSFailure(Exception):
     """The peer does not speak TLS as we do. What `take` returns then (an alert, maybe) is still owed to it."""
 
 
 class TLSServer:
-    """The server's side of one TLS connection. Feed it what arrives; send what `take` returns after every call."""
+    """The server's side of one TLS connection. Feed it what arrives; send what `take` returns after every call.
 
-    __slots__ = ("_incoming", "_object", "_outgoing", "established")
+    OpenSSL gets one record at a time: in one read it would go through any number of those that bring no plaintext. A
+    buffer full of KeyUpdates would take us 50 ms.
+    """
+
+    __slots__ = ("_idle", "_incoming", "_object", "_outgoing", "_rest", "_waiting", "established")
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._object = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._waiting = bytearray()  # what OpenSSL has not got yet
+        self._rest = 0  # bytes to come of the record of which it has got a part
+        self._idle = 0
         self.established = False
 
     def feed(self, records: bytes | memoryview) -> None:
         """Bytes from the network."""
-        self._incoming.write(records)
+        self._waiting += records
+
+    def _admit(self) -> bool:
+        """Give OpenSSL the next record, or what there is of it; False if there is nothing. Raises TLSFailure."""
+        waiting, size = self._waiting, self._rest
+        if not size:
+            if len(waiting) < _HEADER:
+                return False
+            self._idle += 1
+            if self._idle > _IDLE:
+                raise TLSFailure("TOO_MANY_IDLE_RECORDS")
+            size = _HEADER + int.from_bytes(waiting[3:_HEADER], "big")
+        elif not waiting:
+            return False
+        self._incoming.write(waiting[:size])
+        self._rest = max(0, size - len(waiting))
+        del waiting[:size]
+        return True
 
     def handshake(self) -> bool:
         """Go on with the handshake; True once it is done. Raises TLSFailure."""
-        if not self.established:
+        while not self.established:
             try:
                 self._object.do_handshake()
+                self.established = True
             except ssl.SSLWantReadError:
-                return False
+                if not self._admit():
+                    return False
             except (ssl.SSLError, OSError) as error:
                 raise TLSFailure(_cause(error)) from None
-            self.established = True
         return True
 
     def read(self, most: int) -> bytes | None:
         """At most so many bytes of plaintext; None when more records are needed; b"" when the peer has closed."""
-        try:
-            return self._object.read(most)
-        except ssl.SSLWantReadError:
-            return None
-        except ssl.SSLZeroReturnError:
-            return b""
-        except (ssl.SSLError, OSError) as error:
-            raise TLSFailure(_cause(error)) from None
+        while True:
+            admitted = bool(self._object.pending()) or self._admit()
+            try:
+                plaintext = self._object.read(most)
+                self._idle = max(0, self._idle - 2)  # two, so that what is idle now and then is forgotten
+                return plaintext
+            except ssl.SSLWantReadError:
+                if not admitted:
+                    return None
+            except ssl.SSLZeroReturnError:
+                return b""
+            except (ssl.SSLError, OSError) as error:
+                raise TLSFailure(_cause(error)) from None
 
     def write(self, plaintext: bytes) -> None:
         """Encrypt all of it; `take` returns the records. Raises TLSFailure once we have closed."""

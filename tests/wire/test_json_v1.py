@@ -27,6 +27,7 @@ from gochatsecure.chat.events import (
     Messages,
     Refused,
     Replay,
+    Replayed,
     Typing,
     Welcome,
 )
@@ -296,7 +297,7 @@ class WrittenOut(unittest.TestCase):
             for action, reply_to, cid in ((False, None, "c1"), (True, 2**53 - 1, 'c"2'), (False, 3, None)):
                 entry = kept(Posted(text, action, reply_to), seq=2)._replace(cid=cid)
                 replay = Replay(Position("e1", 1, 2, bytes(32)), True, False, [entry])
-                (replayed,) = answered(Entered("den", "alice", replay, Members("den", [], 0), "", ()))["ok"]["events"]
+                (replayed,) = answered(Replayed(replay))["ok"]["events"]
                 with self.subTest(entry):
                     self.assertEqual([*shown(entry).items()], [*replayed.items()])
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ssl
 import unittest
+from unittest import mock
 
 from gochatsecure.wire.tls import TLSFailure, TLSServer
 from tests.support import certificate
 from tests.wire.support import pieces
-from tests.wire.tls_pair import Pair, our_context, version_context
+from tests.wire.tls_pair import Pair, our_context, read_all, version_context
 
 ALERT, FATAL = 21, 2  # RFC 8446 5.1, 6
 HANDSHAKE_FAILURE, PROTOCOL_VERSION = 40, 70
@@ -96,6 +97,75 @@ class OurContext(unittest.TestCase):
         options = our_context().options
         self.assertTrue(options & ssl.OP_NO_COMPRESSION)
         self.assertTrue(options & ssl.OP_NO_RENEGOTIATION)
+
+
+class IdleRecords(unittest.TestCase):
+    """Records that cost us work and bring no plaintext: refused before there are many, in however large a read."""
+
+    DUMMY = b"\x14\x03\x03\x00\x01\x01"  # change_cipher_spec, which TLS 1.3 passes over (RFC 8446 D.4)
+
+    def opened(self) -> Pair:
+        """The server has answered the ClientHello."""
+        pair = Pair()
+        for _ in range(2):  # its group is not the one that the client offers first
+            pair.step()
+            pair.to_server()
+            self.assertFalse(pair.server.handshake())
+            pair.to_client()
+        return pair
+
+    def test_a_few_are_passed_over(self) -> None:
+        pair = self.opened()
+        pair.server.feed(self.DUMMY * 9)
+        self.assertFalse(pair.server.handshake())
+        pair.step()
+        pair.to_server()
+        self.assertTrue(pair.server.handshake())
+
+    def test_many_are_refused(self) -> None:
+        pair = self.opened()
+        pair.server.feed(self.DUMMY * 10_000)
+        with self.assertRaisesRegex(TLSFailure, "TOO_MANY_IDLE_RECORDS"):
+            pair.server.handshake()
+
+    def test_a_hello_in_records_of_one_byte_is_refused(self) -> None:
+        pair = Pair()
+        pair.step()
+        hello = pair.from_client()[5:]
+        pair.server.feed(b"".join(b"\x16\x03\x01\x00\x01" + hello[n : n + 1] for n in range(len(hello))))
+        with self.assertRaisesRegex(TLSFailure, "TOO_MANY_IDLE_RECORDS"):
+            pair.server.handshake()
+
+    def test_a_flood_of_key_updates_is_refused_after_some(self) -> None:
+        """No client of Python's can send them, so OpenSSL is played: it wants one record after another."""
+        pair = Pair().shaken()
+        seen: list[int] = []
+
+        def read(most: int) -> bytes:
+            seen.append(most)
+            raise ssl.SSLWantReadError
+
+        pair.server._object = mock.Mock(read=read, pending=lambda: 0)
+        pair.server.feed((b"\x17\x03\x03\x00\x16" + bytes(22)) * 2000)
+        with self.assertRaisesRegex(TLSFailure, "TOO_MANY_IDLE_RECORDS"):
+            pair.server.read(4096)
+        self.assertLess(len(seen), 40)
+
+    def test_any_number_that_bring_plaintext_are_read(self) -> None:
+        pair = Pair().shaken()
+        for _ in range(500):
+            pair.client.write(b"x")
+        pair.to_server()
+        self.assertEqual(read_all(pair.server), b"x" * 500)
+
+    def test_those_that_bring_some_make_up_for_those_that_do_not(self) -> None:
+        """Who sends one now and then is never refused, however long it stays."""
+        pair = Pair().shaken()
+        pair.server._idle = 30
+        pair.client.write(b"x")
+        pair.to_server()
+        self.assertEqual(pair.server.read(10), b"x")
+        self.assertEqual(pair.server._idle, 29)
 
 
 class NotTLS(unittest.TestCase):
