@@ -89,9 +89,10 @@ $(VENV)/bin/python:
 		{ echo "make: $(PYTHON) is older than Python 3.11; name a newer one: make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/ready: $(VENV)/bin/python setup.cfg
+$(VENV)/ready: $(VENV)/bin/python setup.cfg requirements.txt
 	@echo "making the environment in $(VENV)"
-	@$(RUN) -m pip install -q --disable-pip-version-check -e .
+	@$(RUN) -m pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(RUN) -m pip install -q --disable-pip-version-check --no-deps -e .
 	@touch $@
 
 $(VENV)/dev-ready: $(VENV)/ready

@@ -11,6 +11,10 @@ from tools.controls import boundaries, controls, default, lines_of, place
 PAGE = (ROOT / "docs" / "security.md").read_text("utf-8")
 
 
+COMING = {"TLS-5", "JWT-8", "JWT-9", "ID-1", "ID-2", "ID-3", "ID-4", "ID-5", "ID-6", "RATE-2"}
+"""What does not stand yet. Nothing is added here: a control is listed when it stands."""
+
+
 class TheList(unittest.TestCase):
     def test_every_control_can_be_read(self) -> None:
         self.assertGreater(len(controls()), 70)
@@ -20,6 +24,9 @@ class TheList(unittest.TestCase):
                 self.assertIn(control.boundary, boundaries())
                 self.assertTrue(control.threat and control.requirement)
                 self.assertIn(control.state, ("", "coming"))
+
+    def test_nothing_is_on_its_way_but_this(self) -> None:
+        self.assertEqual({control.id for control in controls().values() if control.state}, COMING)
 
     def test_every_boundary_has_controls(self) -> None:
         self.assertEqual({control.boundary for control in controls().values()}, set(boundaries()))
