@@ -72,8 +72,8 @@ class Disk:
 
         writer, reader = (sqlite3.connect(self._name, uri=True, isolation_level=None, factory=Probe) for _ in range(2))
         writer.writes = True
-        writer.execute("PRAGMA foreign_keys = ON")
         self._opened = [writer, reader]
+        writer.execute("PRAGMA foreign_keys = ON")
         return writer, reader
 
     def _befall(self, writes: bool, sql: str, do: Callable[[], sqlite3.Cursor]) -> sqlite3.Cursor:
