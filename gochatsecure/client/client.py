@@ -230,7 +230,7 @@ class ChatClient:
         self.welcome = welcome
         for call in self._leaving.values():  # a new session is in no room
             self._calls.take(call, {"ok": {}})
-        self._calls.begin(self._line, self._rooms)
+        self._calls.begin(self._line, self._rooms, welcome["limits"])
         self._ready.set()
         await self._begin_inbox(welcome["inbox"])
         for room in self._rooms:
@@ -262,7 +262,7 @@ class ChatClient:
         error = said.get("error")
         if error is not None and error["temporary"]:
             wait = error.get("retry_after_ms", 1000) / 1000 * (1 + self._jitter())
-            self._calls.say_later(call, wait)
+            self._calls.say_later(call, wait, too_fast=error["code"] == "rate_limited")
         elif error is not None and error["code"] == "history_fork":
             raise HistoryFork(error["message"])
         else:

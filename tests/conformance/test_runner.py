@@ -275,7 +275,7 @@ class TheCommand(ServerTestCase):
         self.assertEqual(
             await self.run_main([*common, "health", "dup"]), (0, ["ok      health", "ok      dup", "2 of 2"])
         )
-        with mock.patch.object(json_v1, "frame", acks(dup=False)(json_v1.frame)):
+        with mock.patch.object(json_v1, "frame", acks(dup=False)(websocket.frame)):
             code, lines = await self.run_main([*common, "health", "dup"])
         self.assertEqual((code, lines[0], lines[-1][:6]), (1, "ok      health", "1 of 2"))
         self.assertIn(KNOWN["dup"].promise, lines[1])
