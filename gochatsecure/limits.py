@@ -64,6 +64,7 @@ class Limits:
     known_wait_s: float = 30.0  # at most, where somebody has signed in to that name lately
     known_s: float = 7 * 24 * 3600.0  # how long that is remembered
     guesses_of_name_per_minute: float = 10.0  # by strangers, however many
+    guesses_of_address_per_minute: float = 20.0  # by a stranger, whatever the names
     guesses_per_minute: float = 300.0  # by strangers, all names together
     hashers: int = 2  # threads that hash passwords: 32 MiB each, and some 3 a second
     hashes: int = 32  # passwords that wait for one of them; strangers take half the places: 5 s at the most

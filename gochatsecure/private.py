@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from pathlib import Path
 
 from .errors import OperatorError
@@ -14,8 +16,16 @@ except ImportError:  # Windows has neither this lock nor these permissions
 
 
 def own_folder(folder: Path) -> None:
-    """Make the folder, for this user alone, unless it is there. Raises OSError."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Make the folder and the way to it, for this user alone, unless it is there. Raises OSError.
+
+    One in which everybody may rename and replace files (unless it is sticky, as /tmp) keeps nothing private.
+    """
+    for missing in [path for path in (folder, *folder.parents) if not path.exists()][::-1]:
+        missing.mkdir(mode=0o700, exist_ok=True)
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    if os.name == "posix" and folder.stat().st_mode & (stat.S_IWOTH | stat.S_ISVTX) == stat.S_IWOTH:
+        raise PermissionError(errno.EACCES, f"everybody may replace files in {folder}")
 
 
 def own_lock(path: Path) -> int:

@@ -20,6 +20,7 @@ from .journal import Happening
 from .live.authority import Authority
 from .live.certificates import server_context
 from .live.hashing import Hashing
+from .live.hooks import Authenticator
 from .live.hub import Hub
 from .live.listener import Listener
 from .live.routes import Routes
@@ -42,7 +43,7 @@ class ChatServer:
             print(server.url)
 
     Takes a `Settings`, or its fields by name. `log` and `accounts` replace the store that the settings name; with
-    a `log` alone, accounts are kept in memory.
+    a `log` alone, accounts are kept in memory. `authenticator` says who connects, where no token does.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class ChatServer:
         *,
         log: Log | None = None,
         accounts: Accounts | None = None,
+        authenticator: Authenticator | None = None,
         wall: Callable[[], float] = time.time,
         make_id: Callable[[], str] = make_id,
         **fields: Any,
@@ -63,6 +65,7 @@ class ChatServer:
         self.settings = settings or Settings(**fields)
         self._log_given = log
         self._accounts_given = accounts
+        self._authenticator = authenticator
         self._wall = wall
         self._make_id = make_id
         self._log: Log | None = None
@@ -128,9 +131,11 @@ class ChatServer:
             hub=hub,
             limits=settings.limits,
             limited=settings.sign_in_rate > 0,
+            hosts=settings.host,
             origins=settings.origin,
             wall=self._wall,
             monotonic=loop.time,
+            authenticator=self._authenticator,
         )
         listener = Listener(
             tls=tls,

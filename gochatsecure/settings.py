@@ -15,6 +15,7 @@ from .errors import SettingsError
 from .limits import Limits
 
 _HOST = re.compile(r"(?:[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.%a-z]+\])?")
+_UNNAMED = {"host": "any name", "origin": "our own address"}  # what an empty list means
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.IGNORECASE)
 
 
@@ -38,6 +39,7 @@ class Settings:
         "open", ("open", "accounts", "external"), "guests and registered names; these alone; tokens made elsewhere"
     )
     register: str = _setting("open", ("open", "closed"), "who registers names: anybody, or the operator alone")
+    host: tuple[str, ...] = _setting((), "NAME,...", "names that may be asked for, as chat.example.org; others get 421")
     origin: tuple[str, ...] = _setting((), "ORIGIN,...", "pages that may connect, as https://chat.example.org")
     durability: str = _setting("power", ("power", "process"), "what a sent message survives the loss of")
     message_rate: float = _setting(10.0, "N", "commands a second and identity, bursts of five times that; 0: no limit")
@@ -85,7 +87,9 @@ def flag_of(name: str) -> str:
 
 def default_of(item: dataclasses.Field[Any]) -> str:
     """A setting's default, as people are told it."""
-    return f"{item.default:g}" if isinstance(item.default, float) else str(item.default or "our own address")
+    if isinstance(item.default, float):
+        return f"{item.default:g}"
+    return str(item.default or _UNNAMED[item.name])
 
 
 def gather(flags: Mapping[str, str], environment: Mapping[str, str], config: Path | None) -> Settings:
@@ -141,10 +145,11 @@ def _checked(item: dataclasses.Field[Any], value: Any, where: str) -> Any:
     """The value in the field's own type, from a text or from that type. Raises SettingsError naming `where`."""
     choices = item.metadata["value"]
     if item.type == "tuple[str, ...]":
-        origins = value.split(",") if isinstance(value, str) else value
-        if not isinstance(origins, list | tuple):
-            raise SettingsError(f"{where}: not a list of origins", "write them as https://chat.example.org")
-        return tuple(_origin(str(origin).strip(), where) for origin in origins if str(origin).strip())
+        listed = value.split(",") if isinstance(value, str) else value
+        check = _host_name if item.name == "host" else _origin
+        if not isinstance(listed, list | tuple):
+            raise SettingsError(f"{where}: not a list of {item.name}s", "write it as A,B or, in a file, as ['A', 'B']")
+        return tuple(check(str(one).strip(), where) for one in listed if str(one).strip())
     if item.type in ("int", "float"):
         return _number(item, value, where)
     if not isinstance(value, str | Path) or not str(value):
@@ -165,6 +170,12 @@ def _number(item: dataclasses.Field[Any], value: Any, where: str) -> float:
         whole = "a whole number" if item.type == "int" else "a number"
         raise SettingsError(f"{where}: not {whole} from 0 on", f"the default is {item.default:g}")
     return number
+
+
+def _host_name(text: str, where: str) -> str:
+    if not _HOST.fullmatch(text) or not text:
+        raise SettingsError(f"{where}: not a host name", "write the name alone, without a port, as chat.example.org")
+    return text.lower()
 
 
 def _origin(text: str, where: str) -> str:

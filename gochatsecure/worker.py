@@ -38,10 +38,14 @@ class Worker:
 
         if self._ended:
             raise RuntimeError("this worker has ended")
-        if self._thread.ident is None:
+        if not self.begun:
             self._thread.start()
         self._jobs.put(work)
         return answer
+
+    @property
+    def begun(self) -> bool:
+        return self._thread.ident is not None
 
     def end(self, last: Callable[[], None]) -> asyncio.Future[None]:
         """Do this, and then no more: later `run`s raise RuntimeError."""

@@ -133,14 +133,29 @@ class Processes(ProcessTestCase):
             self.assertNotIn("Traceback", err)
 
     async def test_a_second_signal_forces(self) -> None:
-        running = await self.start("-store=memory:")
+        config = self.folder / "patient.toml"
+        config.write_text("[limits]\nlinger_s = 100\ngrace_s = 100\n")  # by itself it would wait as long
+        running = await self.start("-store=memory:", f"-config={config}")
         client = await self.enter(running, "alice")  # it never answers the server's Close
         await client.until("alice joined the room")
         running.process.send_signal(signal.SIGTERM)
-        while await client.raw.read():
-            running.process.send_signal(signal.SIGTERM)
+        await client.raw.read()
+        running.process.send_signal(signal.SIGTERM)
         status, err = await self.finish(running.process)
-        self.assertIn(status, (0, 1), err)
+        self.assertEqual(status, 1, err)
+
+    async def test_a_second_signal_ends_what_a_client_holds_up(self) -> None:
+        config = self.folder / "slow.toml"
+        config.write_text("[limits]\ngrace_s = 3600\nlinger_s = 3600\n")
+        running = await self.start("-store=memory:", f"-config={config}")
+        client = await self.enter(running, "alice")  # it never answers the server's Close
+        await client.until("alice joined the room")
+        running.process.send_signal(signal.SIGTERM)
+        received = b""
+        while b"\x03\xe9" not in received:  # 1001
+            received += await client.raw.read()
+        running.process.send_signal(signal.SIGTERM)
+        self.assertEqual((await self.finish(running.process))[0], 1)
 
     async def test_killed_and_started_again_it_has_every_message(self) -> None:
         first = await self.start()

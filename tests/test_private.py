@@ -34,7 +34,18 @@ class Folders(PrivateTestCase):
 
     def test_the_way_to_it_is_made(self) -> None:
         own_folder(self.folder / "a" / "b" / "data")
-        self.assertEqual(mode(self.folder / "a" / "b" / "data"), 0o700)
+        for part in ("a", "a/b", "a/b/data"):
+            self.assertEqual(mode(self.folder / part), 0o700, part)
+
+    def test_one_in_which_everybody_may_replace_files_is_refused(self) -> None:
+        for permissions, refused in ((0o777, True), (0o702, True), (0o1777, False), (0o775, False)):
+            with self.subTest(oct(permissions)):
+                self.folder.chmod(permissions)
+                if refused:
+                    with self.assertRaisesRegex(PermissionError, "everybody may replace files"):
+                        own_folder(self.folder)
+                else:
+                    own_folder(self.folder)
 
     def test_a_folder_that_is_there_is_left_as_it_is(self) -> None:
         self.folder.chmod(0o755)

@@ -58,6 +58,11 @@ class Precedence(unittest.TestCase):
         self.assertEqual(gather({"origin": "https://A.example, https://b.example:8443"}, {}, None).origin, wanted)
         self.assertEqual(gather({}, {}, config(f"origin = {list(wanted)}")).origin, wanted)
 
+    def test_host_names_come_as_a_list_and_in_lower_case(self) -> None:
+        self.assertEqual(
+            gather({"host": "A.example, [::1],10.0.0.1"}, {}, None).host, ("a.example", "[::1]", "10.0.0.1")
+        )
+
     def test_limits_come_from_the_file(self) -> None:
         settings = gather({}, {}, config("[limits]\ntext = 100\nping_s = 5"))
         self.assertEqual(settings.limits, Limits(text=100, ping_s=5))
@@ -98,6 +103,8 @@ class Refusals(unittest.TestCase):
         self.assertRefused("^-store: ", {"store": "sqlite:"})
         self.assertRefused("^-origin: not an origin", {"origin": "https://a.example/path"})
         self.assertRefused("^-origin: not an origin", {"origin": "*"})
+        self.assertRefused("^-host: not a host name", {"host": "chat.example.org:8443"})
+        self.assertRefused("^-host: not a host name", {"host": "*.example.org"})
         self.assertRefused("^-cert: ", {"cert": ""})
         self.assertRefused("chat.toml: nosuch: there is no such setting", file="nosuch = 1")
         self.assertRefused("chat.toml: history: ", file='history = "x"')

@@ -14,9 +14,10 @@ from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
+from bench import report
 from gochatsecure.settings import Settings, default_of, flag_of
 
-from . import descriptions, reference
+from . import descriptions, reference, review
 from .reference import table
 
 ROOT = Path(__file__).parent.parent
@@ -45,6 +46,9 @@ PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "limits": ("docs/protocol.md", reference.limits),
     "errors": ("docs/protocol.md", reference.errors),
     "close-codes": ("docs/protocol.md", reference.close_codes),
+    "controls": ("docs/security.md", review.controls_by_boundary),
+    "surface": ("docs/security.md", review.surface_by_module),
+    **report.PARTS,
 }
 """By name: the page that the part stands in, and what makes it."""
 
@@ -72,6 +76,7 @@ def stale() -> dict[Path, str]:
         path = ROOT / place
         pages[path] = filled(pages.get(path) or path.read_text("utf-8"), name, make())
     pages |= {ROOT / place: make() for place, make in FILES.items()}
+    pages |= {ROOT / "docs" / name: plot for name, plot in report.plots().items()}
     return {path: page for path, page in pages.items() if not path.exists() or path.read_text("utf-8") != page}
 
 

@@ -94,10 +94,11 @@ def http_requests() -> str:
         bearer = {"no": "", "may": "it may carry a token", "must": "with `Authorization: Bearer TOKEN`"}[route.bearer]
         answers = []
         for answer in route.answers:
-            body = f" {{{_fields(answer.body)}}}" if answer.body is not None else ""
-            answers.append(f"{answer.status}{body}: {answer.help}")
+            told = f" {{{_fields(answer.body)}}}" if answer.body is not None else ""
+            answers.append(f"{answer.status}{told}: {answer.help}")
+        body = f"with {{{_fields(route.body)}}}" if route.body is not None else ""
         asked_for = f"`{route.methods[0]} {route.path}{'?' + query if query else ''}`"
-        rows.append((asked_for, _sentence(route.help, bearer), "; ".join(answers)))
+        rows.append((asked_for, _sentence(route.help, body, bearer), "; ".join(answers)))
     return table(("request", "", "answer"), rows)
 
 

@@ -1,9 +1,9 @@
 """How often a password may be guessed (ID-4). No clock: `now` is seconds, monotonic.
 
 Wrong passwords count for an address and a name together: after a few, each further try waits twice as long. A name by
-itself, and all names together, take only so many tries a minute from strangers: addresses that have not lately signed
-in to that name. So many addresses together guess no faster than a few do, and yet nobody can lock an owner out of where
-she has been before.
+itself, an address by itself, and all together take only so many tries a minute from strangers: addresses that have not
+lately signed in to that name. So many addresses together guess no faster than a few do, and yet nobody can lock an
+owner out of where she has been before.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ class Attempts:
         self._known: OrderedDict[_Pair, float] = OrderedDict()  # who has signed in where, and when last
         most = limits.tracked_addresses
         self._names = Rates(limits.guesses_of_name_per_minute / 60, limits.guesses_of_name_per_minute, most)
+        self._addresses = Rates(limits.guesses_of_address_per_minute / 60, limits.guesses_of_address_per_minute, most)
         self._all = Rates(limits.guesses_per_minute / 60, limits.guesses_per_minute, 1)
 
     def begin(self, address: str, name: str, now: float) -> float:
@@ -34,12 +35,23 @@ class Attempts:
         known = self.knows(address, name, now)
         wait = last + self._backoff(tries, known) - now
         if wait <= 0 and not known:
-            wait = self._names.take(name, now) or self._all.take("", now)
+            wait = self._take(address, name, now)
         if wait > 0:
             return wait
         self._wrong[pair] = (tries + 1, now)
         self._wrong.move_to_end(pair)
         self._trim(self._wrong, now)
+        return 0.0
+
+    def _take(self, address: str, name: str, now: float) -> float:
+        """A permit of each kind, or of none and the seconds to wait."""
+        taken: list[tuple[Rates, str]] = []
+        for rates, key in ((self._addresses, address), (self._names, name), (self._all, "")):
+            if wait := rates.take(key, now):
+                for other, used in taken:
+                    other.give_back(used)
+                return wait
+            taken.append((rates, key))
         return 0.0
 
     def _backoff(self, tries: int, known: bool) -> float:
@@ -66,6 +78,7 @@ class Attempts:
 
     def _refund(self, address: str, name: str, now: float) -> None:
         if not self.knows(address, name, now):
+            self._addresses.give_back(address)
             self._names.give_back(name)
             self._all.give_back("")
 

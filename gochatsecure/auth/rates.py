@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 
@@ -102,6 +103,7 @@ class Sampled:
         return count
 
 
+@lru_cache(maxsize=4096)  # asked several times for each connection
 def address_key(host: str) -> str:
     """What counts as one address: an IPv4 address, or the /64 network that one IPv6 subscriber has."""
     try:

@@ -13,7 +13,7 @@ from being guessed by its commitment.
 from __future__ import annotations
 
 import json
-from base64 import urlsafe_b64encode
+from binascii import b2a_base64
 from hashlib import sha256
 from typing import Any
 
@@ -37,9 +37,9 @@ def commitment(salt: bytes, text: str) -> bytes:
 
 def advance(head: bytes, seq: int, ts: int, sender: str, cid: str | None, content: Content, seal: bytes) -> bytes:
     """The head after this entry; `head` is the one before it. `seal`: as in `Entry`, b"" for a kind without a text."""
-    fields: Any = shown(content)
+    fields: list[Any] = [*shown(content)]
     if (text := text_of(content)) is not None:
-        fields = fields._replace(text=base64url(seal if len(seal) > SALT else commitment(seal, text)))
+        fields[content._fields.index("text")] = base64url(seal if len(seal) > SALT else commitment(seal, text))
     canonical = _encode([seq, ts, name_of(sender), cid, KIND_OF[type(content)], *fields])
     return sha256(head + canonical.encode()).digest()
 
@@ -64,4 +64,7 @@ def erased(entry: Entry) -> Entry:
 
 def base64url(value: bytes) -> str:
     """Without padding, as RFC 7515 2 has it."""
-    return urlsafe_b64encode(value).rstrip(b"=").decode()
+    return b2a_base64(value, newline=False).translate(_URL_SAFE, b"=").decode()
+
+
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")

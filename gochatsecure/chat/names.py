@@ -33,6 +33,7 @@ def canonical_room(name: str) -> str:
     return _canonical(name, 64, frozenset())
 
 
+@lru_cache(maxsize=4096)  # asked several times for each session
 def skeleton(name: str) -> str:
     """Equal for two canonical names that look alike; for comparison only, no name itself."""
     bare = unicodedata.normalize("NFD", name).translate(_LOOKS)

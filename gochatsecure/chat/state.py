@@ -336,7 +336,8 @@ class Lobby:
         if not (name := room_of_stream(entry.stream)):
             return None
         room = self.rooms[name]
-        room.position = room.position._replace(last=entry.seq, head=entry.head)
+        epoch, floor, _, _ = room.position
+        room.position = Position(epoch, floor, entry.seq, entry.head)
         room.tail.append(entry)
         match entry.content:
             case Deleted(target):

@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from .client import ChatClient
 from .errors import ClientError, ConnectionRefused, HistoryFork, RequestRefused
-from .requests import refresh, sign_in
+from .requests import change_password, refresh, register, sign_in, sign_out
 
-__all__ = ["ChatClient", "ClientError", "ConnectionRefused", "HistoryFork", "RequestRefused", "refresh", "sign_in"]
+__all__ = [
+    "ChatClient",
+    "ClientError",
+    "ConnectionRefused",
+    "HistoryFork",
+    "RequestRefused",
+    "change_password",
+    "refresh",
+    "register",
+    "sign_in",
+    "sign_out",
+]

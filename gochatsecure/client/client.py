@@ -18,7 +18,7 @@ from ..chat.names import InvalidName, canonical_room
 from ..wire.closing import CLOSE_CODES
 from ..wire.json_v1 import JSON
 from ..wire.websocket_client import Lost, Rejected, WebSocketClient
-from .calls import Call, Calls, fail, settle
+from .calls import Call, Calls, Pace, fail, settle
 from .chains import advanced, entry_of
 from .errors import ClientError, ConnectionRefused, HistoryFork, RequestRefused
 from .line import Line, Shown, cursor_of
@@ -230,7 +230,9 @@ class ChatClient:
         self.welcome = welcome
         for call in self._leaving.values():  # a new session is in no room
             self._calls.take(call, {"ok": {}})
-        self._calls.begin(self._line, self._rooms, welcome["limits"])
+        limits = welcome["limits"]
+        pace = Pace(limits["commands_per_s"], limits["commands_at_once"], asyncio.get_running_loop().time())
+        self._calls.begin(self._line, self._rooms, pace)
         self._ready.set()
         await self._begin_inbox(welcome["inbox"])
         for room in self._rooms:
@@ -262,7 +264,7 @@ class ChatClient:
         error = said.get("error")
         if error is not None and error["temporary"]:
             wait = error.get("retry_after_ms", 1000) / 1000 * (1 + self._jitter())
-            self._calls.say_later(call, wait, too_fast=error["code"] == "rate_limited")
+            self._calls.say_later(call, wait)
         elif error is not None and error["code"] == "history_fork":
             raise HistoryFork(error["message"])
         else:

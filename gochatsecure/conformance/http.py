@@ -61,6 +61,7 @@ EVERYWHERE = [
     "parameter_unknown",
     "body_unexpected",
     "not_found",
+    "host_unknown",
     "method_not_allowed",
     "request_timeout",
     "length_required",

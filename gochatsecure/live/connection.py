@@ -153,11 +153,11 @@ class Connection(asyncio.BufferedProtocol):
         self.release_soon(Hold.TURN)
         return True
 
-    def hold(self, reason: Hold) -> None:
+    def hold(self, reason: int) -> None:
         self.held |= reason
         self._transport.pause_reading()
 
-    def release(self, reason: Hold) -> None:
+    def release(self, reason: int) -> None:
         if self.held & reason:
             self.held &= ~reason
             self._spent = 0
@@ -165,12 +165,12 @@ class Connection(asyncio.BufferedProtocol):
                 self._transport.resume_reading()
                 self._guarded(self._resume)
 
-    def release_soon(self, reason: Hold) -> None:
+    def release_soon(self, reason: int) -> None:
         if self.held & reason & ~self._releasing:
             self._releasing |= reason
             self.shared.loop.call_soon(self._release_now, reason)
 
-    def _release_now(self, reason: Hold) -> None:
+    def _release_now(self, reason: int) -> None:
         self._releasing &= ~reason
         self.release(reason)
 

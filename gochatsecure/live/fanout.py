@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from ..chat.events import Event
 from ..chat.model import Stream
@@ -35,12 +35,12 @@ class Fanout:
     def following(self, stream: Stream) -> list[Session]:
         return [session for sessions in self._followers.get(stream, {}).values() for session in sessions]
 
-    def show(self, stream: Stream, events: Sequence[Event]) -> None:
+    def show(self, stream: Stream, events: Sequence[Event], besides: Set[Session] = frozenset()) -> None:
         """To every follower, the same bytes."""
         for wire_format, sessions in list(self._followers.get(stream, {}).items()):
             try:
                 frames = b"".join(map(wire_format.frames, events))
-                for session in sessions:
+                for session in sessions - besides if besides else sessions:
                     session.outbox.put(frames)
             except Exception:
                 self._give_up(sessions)

@@ -19,10 +19,13 @@ class Hashing:
         self._workers = [Worker(f"gochatsecure-hasher-{number}") for number in range(max(1, hashers))]
         self._jobs = [0] * len(self._workers)
         self._queue = queue
+        self._closed = False
 
     async def run(self, job: Callable[[], _T], *, known: bool = False) -> _T:
         """What the job returns. Raises Temporary when too many wait: for strangers half the places are enough, so that
         whoever has been here before (`known`) is not kept out by them."""
+        if self._closed:
+            raise Temporary("draining", "the server is going away; try again soon", 2000)
         if sum(self._jobs) >= (self._queue if known else max(1, self._queue // 2)):
             raise Temporary("sign_in_busy", "too many are signing in at once; try again in a moment", 2000)
         chosen = self._jobs.index(min(self._jobs))
@@ -36,5 +39,7 @@ class Hashing:
 
     def close(self) -> None:
         """What is under way comes to its end, and nobody waits for it."""
+        self._closed = True
         for worker in self._workers:
-            worker.end(lambda: None)
+            if worker.begun:  # else there is no thread to end
+                worker.end(lambda: None)

@@ -10,7 +10,7 @@ import logging
 from contextlib import suppress
 
 from ..wire.http1 import HTTPError, HTTPServer, Response
-from .routes import Later, Upgrade
+from .routes import Final, Later, Upgrade
 from .stage import REQUEST, Carrier, Hold
 from .websocket_stage import WebSocketStage
 
@@ -18,15 +18,16 @@ _logger = logging.getLogger("gochatsecure")
 
 
 class HTTPStage:
-    __slots__ = ("_answer", "_began", "_connection", "_http", "_task")
+    __slots__ = ("_answer", "_began", "_connection", "_dismissed", "_http", "_task")
 
     read_size = 4096  # bytes; small, so that no more than a head's worth is ever taken unseen
 
     def __init__(self, connection: Carrier) -> None:
         self._connection = connection
         self._http = HTTPServer(connection.shared.limits)
-        self._task: asyncio.Task[Response] | None = None
-        self._answer: Response | None = None  # what that has brought
+        self._task: asyncio.Task[Response | Final] | None = None
+        self._answer: Response | Final | None = None  # what that has brought
+        self._dismissed = False  # the answer that is waited for is the last
         self._began: float | None = None  # when the first byte came of a request that is not all here
         connection.wait(connection.shared.limits.head_s, connection.finish)
 
@@ -45,7 +46,7 @@ class HTTPStage:
                 if not isinstance(answer, Response):
                     self._await(answer)
                     break
-                self._respond(answer)
+                self._respond(answer, close=self._dismissed)
                 if not http.keeps_alive:
                     return
                 connection.spend(REQUEST)
@@ -60,7 +61,7 @@ class HTTPStage:
         """To the oldest request that has none; None while there is no such request."""
         answer, self._answer = self._answer, None
         if answer is not None:
-            return answer
+            return answer if isinstance(answer, Response) else answer()
         request = self._http.next_request()
         if request is None:
             return None
@@ -72,7 +73,7 @@ class HTTPStage:
         self._task = self._connection.shared.loop.create_task(answer)
         self._task.add_done_callback(self._awaited)
 
-    def _awaited(self, task: asyncio.Task[Response]) -> None:
+    def _awaited(self, task: asyncio.Task[Response | Final]) -> None:
         self._task = None
         if task.cancelled():
             return
@@ -121,7 +122,10 @@ class HTTPStage:
         self._connection.release(Hold.WRITING)
 
     def dismiss(self) -> None:
-        self._connection.finish()
+        if self._task is None:
+            self._connection.finish()
+        else:
+            self._dismissed = True
 
     def fail(self) -> None:
         error = HTTPError(500, "internal_error", "the server has made a mistake; it has been logged")

@@ -174,6 +174,7 @@ class Hub:
             elif (entered := await self._doors.join(session, Join(room))) is not None:
                 session.show(entered)
         except Refusal as refusal:
+            _let_go(refusal)
             session.show(Refused(refusal))
             session.link.close(TRY_AGAIN_LATER if refusal.temporary else FORBIDDEN, refusal.message)
 
@@ -265,6 +266,7 @@ class Hub:
                 session.answer(asked_as, answer)
 
     def _refuse(self, session: Session, asked_as: RequestId, refusal: Refusal) -> None:
+        _let_go(refusal)
         session.refusals += 1
         floods = self._refused.take(session.identity.key, self._monotonic())  # one command in ten that is done hides it
         if floods or session.refusals > self._limits.refusals:
@@ -305,7 +307,10 @@ class Hub:
         gathered.clear()
 
     def _show_privately(self, entry: Entry) -> None:
-        self._fanout.show(entry.stream, (entry,))
+        # A reader may see a commit before we are told of it: then a Welcome has counted the entry already.
+        followers = self._fanout.following(entry.stream)
+        counted = {session for session in followers if session.inbox is not None and entry.seq <= session.inbox.last}
+        self._fanout.show(entry.stream, (entry,), besides=counted)
         for session, held in self._greeting.items():
             if inbox_stream(session.identity.key) == entry.stream:
                 held.append(entry)
@@ -376,3 +381,8 @@ class Hub:
 def _may_be_stored(asked: Command | Refusal, refusal: Refusal) -> TypeGuard[Append]:
     """What is refused now may have been stored when it was asked before, under the same cid."""
     return isinstance(asked, Append) and asked.cid is not None and not refusal.temporary
+
+
+def _let_go(refusal: Refusal) -> None:
+    """Some are one for all: each would keep whatever it was ever raised through, and all that belongs to that."""
+    refusal.__traceback__ = refusal.__context__ = None

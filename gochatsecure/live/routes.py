@@ -6,11 +6,12 @@ import logging
 import re
 from collections.abc import Callable, Coroutine, Mapping
 from email.utils import formatdate
+from functools import partial
 from typing import Any, NamedTuple
 
 from ..auth.rates import Rates, Sampled
 from ..chat.model import Identity
-from ..chat.names import InvalidName, canonical_room
+from ..chat.names import InvalidName, canonical_room, canonical_user
 from ..journal import Happening
 from ..limits import Limits
 from ..version import __version__
@@ -19,12 +20,14 @@ from ..wire.http1 import HTTPError, Request, Response
 from ..wire.json_v1 import JSON
 from ..wire.lines import LINES
 from ..wire.websocket import acceptance, check_upgrade, offered
+from .hooks import Authenticator, Handshake
 from .hub import Hub
 from .sign_in import SignIn, bearer_of, check_rate, json_answer
 
 _logger = logging.getLogger("gochatsecure")
 _BEARER = "bearer."  # the subprotocol that carries a token, as browsers can set no header; never echoed
 _FORMATS: Mapping[str, WireFormat] = {LINES.subprotocol: LINES, JSON.subprotocol: JSON}
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _LOOPBACK = re.compile(r"(?:localhost|127(?:\.[0-9]+){3}|\[::1\])(?::[0-9]+)?", re.IGNORECASE)
 
 
@@ -37,7 +40,9 @@ class Upgrade(NamedTuple):
     headers: list[tuple[str, str]]
 
 
-Later = Coroutine[Any, Any, Response]
+Final = Callable[[], Response | Upgrade]
+"""What is decided in the moment in which it is done: nothing may come between finding a name free and taking it."""
+Later = Coroutine[Any, Any, Response | Final]
 """An answer that has to be waited for. MUST be awaited, or closed."""
 
 
@@ -49,7 +54,8 @@ class _Route(NamedTuple):
 
 
 class Routes:
-    """Answers requests. `origins`: the pages that may connect; empty for those from our own address alone."""
+    """Answers requests. `hosts`: the names that may be asked for; empty for any. `origins`: the pages that may connect;
+    empty for those from our own address alone."""
 
     def __init__(
         self,
@@ -58,16 +64,20 @@ class Routes:
         hub: Hub,
         limits: Limits,
         limited: bool,
+        hosts: tuple[str, ...],
         origins: tuple[str, ...],
         wall: Callable[[], float],
         monotonic: Callable[[], float],
+        authenticator: Authenticator | None = None,
     ) -> None:
         """`limited`: whether WebSockets an address are limited."""
         self._sign_in = sign_in
         self._hub = hub
+        self._hosts = hosts
         self._origins = origins
         self._wall = wall
         self._monotonic = monotonic
+        self._authenticator = authenticator
         opened = limits.sessions_per_minute if limited else 0
         self._opened = Rates(opened / 60, opened, limits.tracked_addresses)
         self._refusals = Sampled(rate=10, burst=100)  # log lines a second
@@ -94,26 +104,37 @@ class Routes:
             answer = self._route(request, address)
         except HTTPError as error:
             answer = self._refuse(request, address, error)
-        if isinstance(answer, Upgrade):
-            return answer
-        return self._dressed(request, answer) if isinstance(answer, Response) else self._later(request, address, answer)
+        if isinstance(answer, Response | Upgrade):
+            return self._dressed(request, answer)
+        return self._later(request, address, answer)
 
-    async def _later(self, request: Request, address: str, waiting: Later) -> Response:
+    async def _later(self, request: Request, address: str, waiting: Later) -> Response | Final:
         try:
             answer = await waiting
         except HTTPError as error:
             answer = self._refuse(request, address, error)
-        return self._dressed(request, answer)
+        return partial(self._finish, request, address, answer)
 
-    def _dressed(self, request: Request, answer: Response) -> Response:
+    def _finish(self, request: Request, address: str, answer: Response | Final) -> Response | Upgrade:
+        try:
+            done = answer if isinstance(answer, Response) else answer()
+        except HTTPError as error:
+            done = self._refuse(request, address, error)
+        return self._dressed(request, done)
+
+    def _dressed(self, request: Request, answer: Response | Upgrade) -> Response | Upgrade:
         host = (request.values("host") or [""])[0]
-        if host and not _LOOPBACK.fullmatch(host):
+        if isinstance(answer, Response) and host and not _LOOPBACK.fullmatch(host):
             # Not under this machine's own names, where it would capture every other server's port.
             hsts = ("Strict-Transport-Security", "max-age=31536000")
             answer = Response(answer.status, answer.body, (*answer.headers, hsts))
         return answer
 
     def _route(self, request: Request, address: str) -> Response | Upgrade | Later:
+        if self._hosts and _host_of(request) not in self._hosts:  # RFC 9110 7.4
+            raise HTTPError(
+                421, "host_unknown", "this server does not go by that name; the operator can add it with -host"
+            )
         route = self._table.get(request.path)
         if route is None:
             raise HTTPError(404, "not_found", "there is nothing here; try /auth?username=NAME")
@@ -132,8 +153,9 @@ class Routes:
     def _refuse(self, request: Request, address: str, error: HTTPError) -> Response:
         """Some a second are logged, however many there are."""
         if count := self._refusals.count(self._monotonic()):
-            path = request.path if request.path in self._table else "elsewhere"  # what is mistyped there may be a token
-            asked = f"{request.method} {path}"
+            # Our own words alone: what is mistyped may be a token.
+            method = request.method if request.method in _METHODS else "other"
+            asked = f"{method} {request.path if request.path in self._table else 'elsewhere'}"
             of = {"count": count} if count > 1 else {}
             _logger.info(Happening("refused", asked=asked, address=address, status=error.status, code=error.code, **of))
         return error.response()
@@ -152,12 +174,31 @@ class Routes:
 
     # The WebSocket.
 
-    def _ws(self, request: Request, address: str) -> Upgrade:
+    def _ws(self, request: Request, address: str) -> Upgrade | Later:
         check_upgrade(request)
         self._check_origin(request)
         check_rate(self._opened, address, self._monotonic())
+        if self._authenticator is not None:
+            return self._authenticate(self._authenticator, request, address)
+        return self._admit(request)
+
+    async def _authenticate(self, authenticator: Authenticator, request: Request, address: str) -> Final:
+        try:
+            identity = await authenticator.authenticate(Handshake(request.query, request.headers, address))
+            if identity is not None and canonical_user(identity.name) != identity.name:
+                raise ValueError("the name is not in canonical form")
+        except Exception:
+            _logger.exception("the embedder's authenticator failed: nobody is let in")
+            raise HTTPError(500, "internal_error", "the server could not find out who you are") from None
+        return partial(self._admit, request, identity)
+
+    def _admit(self, request: Request, identity: Identity | None = None) -> Upgrade:
+        """Let in who the token says it is, or who somebody else has found out."""
         offers = offered(request)
-        identity = self._sign_in.identify(_token_of(request, offers))
+        if identity is None:
+            identity = self._sign_in.identify(_token_of(request, offers))
+        else:
+            self._sign_in.check(identity)
         try:
             room = canonical_room(request.query.get("room") or "default")
         except InvalidName as error:
@@ -182,6 +223,11 @@ class Routes:
         if origins and (len(origins) > 1 or _plain_origin(origins[0]) not in map(_plain_origin, allowed)):
             detail = "pages of this origin may not connect; the operator can allow it with -origin"
             raise HTTPError(403, "origin_refused", detail)
+
+
+def _host_of(request: Request) -> str:
+    """The name that was asked for, without a port; "" for none (HTTP/1.0)."""
+    return re.sub(":[0-9]*$", "", (request.values("host") or [""])[0].lower())
 
 
 def _plain_origin(origin: str) -> str:

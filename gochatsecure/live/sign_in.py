@@ -234,7 +234,7 @@ class SignIn:
         """Some a second. A name that is not registered is not told: it may be a password, typed in the wrong place."""
         if count := self._failures.count(self._monotonic()):
             known = {"username": name} if self._authority.account(name) is not None else {}
-            _logger.warning(Happening("sign_in_failed", **known, address=address, code=code, count=count))
+            _logger.info(Happening("sign_in_failed", **known, address=address, code=code, count=count))
 
     async def _hash(self, job: Callable[[], _T], *, known: bool = False) -> _T:
         return await self._store(self._hashing.run(job, known=known))
@@ -262,6 +262,11 @@ class SignIn:
 
     def _limit(self, rates: Rates, address: str) -> None:
         check_rate(rates, address, self._monotonic())
+
+    def check(self, identity: Identity) -> None:
+        """Raises HTTPError when the authority of who needs no token has ended."""
+        if (objection := self._authority.objection(identity)) is not None:
+            raise HTTPError(401, "token_revoked", objection, _CHALLENGE)
 
     def identify(self, token: str) -> Identity:
         """Whose token it is. Raises HTTPError."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import IntFlag
 from typing import TYPE_CHECKING, Protocol
 
 from ..limits import Limits
@@ -31,8 +30,9 @@ class Shared:
     buffer: memoryview
 
 
-class Hold(IntFlag):
-    """Why nothing is read from a connection now. Each reason is taken back by itself."""
+class Hold:
+    """Why nothing is read from a connection now. Each reason is taken back by itself. Plain numbers: `&` of an IntFlag
+    costs a microsecond, and every message asks."""
 
     NONE = 0
     WRITING = 1  # the peer does not read what it is sent
@@ -105,19 +105,19 @@ class Carrier(Protocol):
         """From here on something else is spoken."""
 
     @property
-    def held(self) -> Hold:
+    def held(self) -> int:
         """Why nothing is read now; 0 while it is."""
 
     def spend(self, cost: int) -> bool:
         """Count some work. True if others are to have their turn now: then reading is held until the next one."""
 
-    def hold(self, reason: Hold) -> None:
+    def hold(self, reason: int) -> None:
         """Read nothing more, so that the peer has to wait, until this reason is taken back."""
 
-    def release(self, reason: Hold) -> None:
+    def release(self, reason: int) -> None:
         """Take a reason back; read again if it was the last."""
 
-    def release_soon(self, reason: Hold) -> None:
+    def release_soon(self, reason: int) -> None:
         """The same on the next turn of the loop, after other connections had theirs. Twice in a turn is once."""
 
     def send(self, plaintext: bytes) -> None:

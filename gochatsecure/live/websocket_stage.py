@@ -97,6 +97,8 @@ class WebSocketStage:
         if not task.cancelled() and (error := task.exception()) is not None:
             _logger.error("our bug: a command failed", exc_info=error)
             self.fail()
+        if not self._closing and self._session.pending >= self._connection.shared.limits.pending:
+            self._connection.hold(Hold.FULL)
         self._connection.release(Hold.TASK)
 
     def drained(self) -> None:

@@ -36,7 +36,10 @@ _TABLE = (
     Ending(websocket.TRY_AGAIN_LATER, "the room could not be entered now", True, "yes, after a moment"),
     Ending(websocket.NOT_OUR_JSON, "over 100 requests in a row were refused, and the last was no JSON", False, _MEND),
     Ending(
-        websocket.TOKEN_EXPIRED, "the token has expired, or the owner of the name has come", False, "with a new token"
+        websocket.TOKEN_EXPIRED,
+        "the token has expired or was revoked, the sign-in has ended, or the owner of the name has come",
+        False,
+        "with a new token",
     ),
     Ending(
         websocket.FORBIDDEN,

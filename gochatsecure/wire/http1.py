@@ -101,6 +101,8 @@ ALWAYS: tuple[tuple[str, str], ...] = (
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "no-referrer"),
     ("Cache-Control", "no-store"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),  # no answer is a page that runs anything
+    ("Cross-Origin-Resource-Policy", "same-origin"),
 )
 _MALFORMED = "the request is not well-formed HTTP/1.1; see RFC 9112"
 _DIGITS = re.compile(rb"[0-9]{1,16}[ \t]*")
@@ -168,8 +170,9 @@ class HTTPServer:
         self._request = None
         if body:
             self._h11.receive_data(body)
-        while type(self._h11.next_event()) is not h11.EndOfMessage:
+        while isinstance(event := self._h11.next_event(), h11.Data):
             pass  # so that h11 knows the request to be whole
+        assert isinstance(event, h11.EndOfMessage), "h11 counts this body otherwise than we do"
         return replace(request, body=body) if body else request
 
     def _cut_head(self) -> bytes | None:

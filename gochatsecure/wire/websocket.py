@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from wsproto.connection import Connection, ConnectionState, ConnectionType
-from wsproto.events import BytesMessage, CloseConnection, Message, Ping, Pong, TextMessage
+from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 from wsproto.utilities import generate_accept_token
 
 from ..limits import Limits
@@ -176,7 +176,7 @@ class WebSocketServer:
                         answer = self._connection.send(event.response())
                     yield Control(answer)
             elif isinstance(event, BytesMessage):
-                yield self._fail(UNSUPPORTED_DATA, "text messages only")
+                yield self._binary(event)
             elif isinstance(event, CloseConnection):
                 yield self._closed(event)
             if self.ended:
@@ -192,6 +192,10 @@ class WebSocketServer:
             return b""
         return self._connection.send(CloseConnection(code, reason))
 
+    def _binary(self, event: BytesMessage) -> Received:
+        """Some of a binary message has come. Refused with its first frame; the echo of the tests takes it."""
+        return self._fail(UNSUPPORTED_DATA, "text messages only")
+
     def _fail(self, code: int, reason: str) -> Closed:
         self.ended = True
         return Closed(self.close(code, reason), code, reason)
@@ -204,12 +208,16 @@ class WebSocketServer:
         return Closed(answer, int(event.code), "")
 
 
-_encoder = Connection(ConnectionType.SERVER)  # a server's frames are unmasked, so the bytes are the same for everybody
-
-
 def frame(text: str) -> bytes:
-    """One text message as one frame, for any number of sessions."""
-    return _encoder.send(Message(text))
+    """One text message as one frame, for any number of sessions: a server's are unmasked (RFC 6455 5.2)."""
+    payload = text.encode()
+    size = len(payload)
+    if size < 126:
+        return bytes((_FINAL_TEXT, size)) + payload
+    if size < 65536:
+        return bytes((_FINAL_TEXT, 126, size >> 8, size & 255)) + payload
+    return bytes((_FINAL_TEXT, 127)) + size.to_bytes(8, "big") + payload
 
 
-PING = _encoder.send(Ping())
+_FINAL_TEXT = 0x81
+PING = b"\x89\x00"

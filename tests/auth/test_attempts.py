@@ -11,7 +11,7 @@ from gochatsecure.limits import Limits
 
 class AttemptsTestCase(unittest.TestCase):
     def make(self, **limits: Any) -> Attempts:
-        generous = {"guesses_of_name_per_minute": 1e6, "guesses_per_minute": 1e6}
+        generous = {f"guesses{of}_per_minute": 1e6 for of in ("", "_of_name", "_of_address")}
         return Attempts(Limits(**(generous | limits)))
 
 
@@ -69,6 +69,19 @@ class FromManyAddresses(AttemptsTestCase):
         tried = sum(not attempts.begin(f"zombie {number}", "alice", number / 100) for number in range(6000))
         self.assertEqual(tried, 10 + 9)  # in one minute: what was saved up, and what comes in meanwhile
         self.assertEqual(attempts.begin("zombie", "bob", 60), 0)
+
+    def test_an_address_has_only_so_many_for_all_names(self) -> None:
+        """Or few addresses would use up what strangers have in all."""
+        attempts = self.make(guesses_of_address_per_minute=5, guesses_per_minute=100)
+        self.assertEqual(sum(not attempts.begin("here", f"name {number}", 0) for number in range(1000)), 5)
+        self.assertEqual(sum(not attempts.begin(f"there {number}", f"name {number}", 0) for number in range(1000)), 95)
+
+    def test_one_that_is_refused_uses_nothing_up(self) -> None:
+        attempts = self.make(guesses_of_address_per_minute=1, guesses_of_name_per_minute=2)
+        attempts.begin("here", "bob", 0)
+        for _ in range(10):
+            self.assertGreater(attempts.begin("here", "alice", 0), 0)
+        self.assertEqual([attempts.begin(f"there {number}", "alice", 0) for number in range(2)], [0, 0])
 
     def test_all_names_together_take_only_so_many(self) -> None:
         attempts = self.make(guesses_per_minute=60)

@@ -31,6 +31,7 @@ from tests.auth.forgery import (
     signed,
     with_text,
 )
+from tests.support import ROOT
 
 try:
     import hypothesis
@@ -38,7 +39,8 @@ try:
 except ImportError:
     hypothesis = None  # type: ignore[assignment]
 
-WYCHEPROOF = os.environ.get("GOCHATSECURE_WYCHEPROOF", "")
+BESIDE = ROOT.parent / "shared/data/wycheproof/json_web_signature_test.json"  # where it may lie beside the project
+WYCHEPROOF = os.environ.get("GOCHATSECURE_WYCHEPROOF") or (str(BESIDE) if BESIDE.is_file() else "")
 
 
 class Issuing(JWTTestCase):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import unittest
 from typing import Any
 from unittest import mock
 
@@ -12,7 +11,6 @@ from gochatsecure import Limits
 from gochatsecure.chat.errors import Refusal, Temporary
 from gochatsecure.chat.model import Cursor
 from gochatsecure.client import ChatClient, ClientError, ConnectionRefused, HistoryFork, RequestRefused, sign_in
-from gochatsecure.client.calls import Pace
 from gochatsecure.client.client import INBOX
 from gochatsecure.live.doors import Doors
 from gochatsecure.wire.json_v1 import JSONFormat
@@ -180,28 +178,6 @@ class Waiting(ClientTestCase):
             await eventually(lambda: chat._line is None)
             await asyncio.sleep(0.1)
         self.assertEqual(len(tries), 3)  # the fourth comes after a minute
-
-
-class Pacing(unittest.TestCase):
-    def test_no_more_is_said_than_the_server_allows(self) -> None:
-        pace = Pace()
-        self.assertEqual([pace.take(0.0) for _ in range(1000)], [0.0] * 1000, "nothing is known of limits yet")
-        pace.obey(10, 50)
-        said, now = 0, 0.0
-        while now < 60:
-            wait = pace.take(now)
-            said += not wait
-            now += wait
-        self.assertTrue(50 * 0.9 + 60 * 10 * 0.85 <= said <= 50 * 0.9 + 60 * 10 * 0.9 + 1, said)
-
-    def test_who_was_too_fast_is_slower_and_another_line_changes_nothing(self) -> None:
-        pace = Pace()
-        pace.obey(10, 50)
-        self.assertEqual(pace.take(0.0), 0.0)
-        pace.empty(0.0)
-        pace.obey(10, 50)
-        self.assertAlmostEqual(pace.take(0.0), 1 / 9)
-        self.assertEqual(pace.take(1 / 9), 0.0)
 
 
 class Cursors(ClientTestCase):

@@ -284,7 +284,7 @@ class TheCommand(ServerTestCase):
 
     async def run_main(self, arguments: list[str]) -> tuple[int, list[str]]:
         told = io.StringIO()
-        with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
+        with contextlib.redirect_stdout(told), contextlib.redirect_stderr(io.StringIO()):
             code = await asyncio.to_thread(main, arguments)
         return code, [line[:6] if " of " in line else line for line in told.getvalue().splitlines()]
 

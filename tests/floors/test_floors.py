@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "server": {"chat", "wire", "auth", "log", "live", "settings", *GROUND},
     "admin": {"chat", "auth", "log", "settings", *GROUND},
     "cli": {"admin", "chat", "log", "server", "settings", *GROUND},
-    "__init__": {"server", "settings", *GROUND},
+    "__init__": {"chat", "live", "server", "settings", *GROUND},
     "__main__": {"cli"},
 }
 HOME: dict[str, set[str]] = {  # what only these rooms may import

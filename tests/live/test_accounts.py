@@ -278,6 +278,29 @@ class SigningInWithAPassword(AccountsTestCase):
         self.assertEqual([answer.status for answer in answers], [200, 200, 200])
         self.assertEqual(["token" in answer.json() for answer in answers], [True, False, True])
 
+    async def test_who_waits_while_the_server_goes_away_still_gets_an_answer(self) -> None:
+        server = await self.start()
+        await self.register(server)
+        assert server._hashing is not None
+        hold, held = asyncio.Event(), server._hashing.run
+
+        async def slow(job: Any, *, known: bool = False) -> Any:
+            await hold.wait()
+            return await held(job, known=known)
+
+        with mock.patch.object(server._hashing, "run", slow):
+            asked = [asyncio.create_task(self.sign_in(server)) for _ in range(2)]
+            assert server._listener is not None
+            listener = server._listener
+            await eventually(lambda: len([one for one in listener._connections if one.held]) == 2)
+            closing = asyncio.create_task(server.close(20))
+            await eventually(lambda: all(getattr(one._stage, "_dismissed", False) for one in listener._connections))
+            hold.set()
+            for answer in await asyncio.gather(*asked):
+                self.assertRefused(answer, 503, "draining")
+                self.assertEqual(answer.headers["connection"], "close")
+            await closing
+
     async def test_who_leaves_meanwhile_is_nobodys_trouble(self) -> None:
         server = await self.start()
         await self.register(server)
@@ -536,8 +559,8 @@ class WhatIsLogged(AccountsTestCase):
             self.assertNotIn(secret, lines)
 
     async def test_failures_are_told_a_hundred_times_and_then_some_a_second(self) -> None:
-        server = await self.start(limits=Limits(guesses=1000, guesses_of_name_per_minute=1e6, guesses_per_minute=1e6))
-        with self.assertLogs("gochatsecure", "WARNING") as logged:
+        server = await self.start(limits=Limits(guesses=1000))
+        with self.assertLogs("gochatsecure", "INFO") as logged:
             for _ in range(130):
                 assert server._routes is not None
                 server._routes._sign_in._audit_failure("alice", "192.0.2.1", "bad_credentials")

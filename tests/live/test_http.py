@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from gochatsecure import Limits, __version__
+import asyncio
+
+from gochatsecure import ChatServer, Limits, __version__
 from tests.live.support import LiveTestCase, eventually, handshake, hear, read_on, stop_reading
 from tests.support import Answer, Raw, request, token
 
-ALWAYS = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer", "cache-control": "no-store"}
+ALWAYS = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "cross-origin-resource-policy": "same-origin",
+}
 
 
 def get(target: str, *headers: str, method: str = "GET") -> bytes:
@@ -179,11 +187,88 @@ class WhatIsRefused(HTTPTestCase):
     async def test_nothing_of_a_request_is_repeated_in_its_refusal(self) -> None:
         server = await self.start()
         marker = "zz<script>zz"
-        for target in ("/auth?username=zz%3Cscript%3Ezz", f"/{marker}", "/auth?zz%3Cscript%3E=1", "/ws?room=zz%3Czz"):
+        plain = ("/zzpath", "/auth?zzname=1", "/auth?username=zz!")
+        for target in (*plain, "/auth?username=zz%3Cscript%3Ezz", f"/{marker}", "/auth?zz%3C=1", "/ws?room=zz%3Czz"):
             with self.subTest(target):
                 answer = await request(server, target, headers=[f"Authorization: Bearer {marker}"])
                 self.assertGreaterEqual(answer.status, 400)
                 self.assertNotIn("zz", answer.body.decode() + str(answer.headers))
+
+    async def test_many_refusals_are_few_log_lines(self) -> None:
+        server = await self.start()
+        raw = await self.raw(server)
+        with self.assertLogs("gochatsecure", "INFO") as logged:
+            raw.send(get("/nowhere") * 1000)
+            for _ in range(1000):
+                self.assertEqual((await raw.answer()).status, 404)
+        self.assertLess(len(logged.output), 200)  # 100 at once and 10 a second
+
+
+class WhichNamesMayBeAskedFor(HTTPTestCase):
+    async def asked(self, server: ChatServer, host: str, target: str = "/healthz") -> Answer:
+        async with await Raw.open(server) as raw:
+            raw.send(f"GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            return await raw.answer()
+
+    async def test_those_on_the_operators_list(self) -> None:
+        server = await self.start(host="Chat.example.org,[::1]")
+        for host in ("chat.example.org", "CHAT.EXAMPLE.ORG:8443", "[::1]", "[::1]:8080"):
+            with self.subTest(host):
+                self.assertEqual((await self.asked(server, host)).status, 200)
+
+    async def test_all_others_are_misdirected(self) -> None:
+        server = await self.start(host="chat.example.org")
+        for host in ("evil.example", "chat.example.org.evil.example", "evilchat.example.org", "127.0.0.1", "localhost"):
+            for target in ("/healthz", "/auth?username=alice", "/nowhere"):
+                with self.subTest(host + target):
+                    self.assertRefused(await self.asked(server, host, target), 421, "host_unknown")
+
+    async def test_no_name_at_all_is_misdirected_too(self) -> None:
+        server = await self.start(host="chat.example.org")
+        async with await Raw.open(server) as raw:
+            raw.send(b"GET /healthz HTTP/1.0\r\n\r\n")
+            self.assertRefused(await raw.answer(), 421, "host_unknown")
+
+    async def test_any_where_there_is_no_list(self) -> None:
+        self.assertEqual((await self.asked(await self.start(), "anything.example")).status, 200)
+
+
+class WhatAProxyWouldSay(HTTPTestCase):
+    """No proxy is trusted: what one would say of a peer counts for nothing."""
+
+    FORWARDED = (
+        "Forwarded: for=192.0.2.1;host=other.example;proto=http",
+        "X-Forwarded-For: 192.0.2.1",
+        "X-Forwarded-Host: other.example",
+        "X-Forwarded-Proto: http",
+        "X-Real-IP: 192.0.2.1",
+    )
+
+    async def test_about_an_address_buys_no_further_sign_in(self) -> None:
+        server = await self.start(sign_in_rate=1)
+        statuses = []
+        for number, claim in enumerate(self.FORWARDED):
+            claim = claim.replace("192.0.2.1", f"192.0.2.{number + 1}")
+            statuses.append((await request(server, f"/auth?username=guest{number}", headers=[claim])).status)
+        self.assertEqual(statuses, [200, 429, 429, 429, 429])
+
+    async def test_is_not_written_into_the_log(self) -> None:
+        server = await self.start()
+        with self.assertLogs("gochatsecure", "INFO") as logged:
+            await request(server, "/auth?username=alice", headers=self.FORWARDED)
+            await request(server, "/nowhere", headers=self.FORWARDED)
+        self.assertIn("sign_in username=alice address=127.0.0.1", logged.output[0])
+        self.assertNotIn("192.0.2.1", "".join(logged.output))
+
+    async def test_before_the_handshake_is_no_handshake(self) -> None:
+        """The PROXY protocol, in both its versions."""
+        server = await self.start()
+        for said in (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes(12)):
+            with self.subTest(said):
+                raw = Raw(*await asyncio.open_connection("127.0.0.1", server.port))
+                self.addAsyncCleanup(raw.abort)
+                raw.send(said)
+                self.assertNotIn(b"HTTP", await raw.rest())
 
 
 class OneConnection(HTTPTestCase):

@@ -11,7 +11,7 @@ from gochatsecure.auth.tokens import KeyRing
 from tests.live.fakes import Clock
 from tests.live.support import LiveTestCase
 from tests.live.test_http import HTTPTestCase
-from tests.support import Answer, Rejected, request, token
+from tests.support import Answer, Raw, Rejected, request, token
 
 LINES = "gochatsecure.v1.lines"
 
@@ -239,6 +239,15 @@ class WhereATokenMayTravel(LiveTestCase):
                 await request(server, target, headers=bearing(ticket))
         self.assertGreaterEqual(len(logged.output), 4)
         self.assertNotIn(ticket.rpartition(".")[2], "\n".join(logged.output))
+
+    async def test_nor_is_one_that_was_put_in_the_place_of_the_method_or_the_path(self) -> None:
+        server = await self.start()
+        ticket = await token(server, "alice")
+        with self.assertLogs("gochatsecure", "INFO") as logged:
+            async with await Raw.open(server) as raw:
+                raw.send(f"{ticket} /{ticket} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                self.assertEqual((await raw.answer()).status, 404)
+        self.assertIn('refused asked="other elsewhere"', logged.output[0])
 
     async def test_of_a_room_that_cannot_be_one_is_refused(self) -> None:
         server = await self.start()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import unittest
 from typing import Any
 
 from gochatsecure.chat.chain import base64url, genesis
+from gochatsecure.chat.errors import Refusal
 from gochatsecure.chat.model import Identity, Role, room_stream
 from gochatsecure.wire.json_v1 import JSON
 from tests.live.fakes import EPOCH, Person, World, turns
@@ -114,6 +116,20 @@ class Beginning(JSONTestCase):
         replay = await alice.asks("inbox", after=start)
         self.assertEqual([event["text"] for event in replay["events"]], ["one"])
 
+    async def test_what_the_welcome_has_counted_is_not_shown_when_the_hub_is_told_of_it_later(self) -> None:
+        # The log's reader may see a commit before the committer has told the hub.
+        bob = await self.begin("bob")
+        elsewhere = await self.begin("alice", "s1")
+        elsewhere.hears()
+        await bob.asks("private", to="alice", text="one", cid="1")
+        (draft,) = self.world.log.arrived
+        stored = self.world.log.store(draft)
+        alice = await self.begin("alice", "s1")
+        self.world.hub.committed([stored])
+        (welcome,) = alice.hears()
+        self.assertEqual(welcome["inbox"]["last"], 1)
+        self.assertEqual([event["text"] for event in elsewhere.hears()], ["one"])
+
     async def test_who_leaves_before_its_welcome_leaves_nothing_behind(self) -> None:
         self.world.log.readable.clear()
         alice = Program(self.world, Identity("alice", "s1", Role.GUEST), JSON)
@@ -187,6 +203,19 @@ class Sending(JSONTestCase):
         await alice.asks("join", room="two")
         self.assertEqual(await alice.asks("join", room="three"), "too_many_rooms")
         self.assertEqual(await alice.asks("join", room="two"), "already_joined")
+
+    async def test_a_refusal_that_is_one_for_all_keeps_nothing_of_whom_it_was_told(self) -> None:
+        alice = await self.enter("alice")
+        for _ in range(3):  # at once; after the session's pending message; after looking it up
+            self.assertEqual(await alice.asks("members", room="elsewhere"), "not_a_member")
+            self.assertEqual(await alice.asks("delete", room="den", seq=9, cid="9"), "no_such_message")
+            self.assertIsNone(await alice.asks("send", room="den", text="x", cid="1"))
+            waiting = alice.types(json.dumps({"op": "leave", "room": "elsewhere"}))
+            assert waiting is not None
+            self.world.log.commit()
+            await waiting
+        kept = [error for error in gc.get_objects() if isinstance(error, Refusal)]
+        self.assertEqual([(one.code, one.__traceback__) for one in kept if one.__traceback__], [])
 
     async def test_what_is_not_json_is_refused_and_in_the_end_closed(self) -> None:
         self.world = World(refusals=3)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from gochatsecure import ChatServer, Limits
-from gochatsecure.chat.model import Draft
+from gochatsecure.chat.model import Draft, Stream
 from gochatsecure.live.connection import Connection
+from gochatsecure.live.stage import Hold
 from gochatsecure.live.websocket_stage import WebSocketStage
 from tests.live.fakes import HeldLog
 from tests.live.support import LiveTestCase, eventually, frame, handshake, hear, read_on, server_end, stop_reading
@@ -197,6 +198,21 @@ class ASlowStore(LiveTestCase):
         committing.cancel()
         self.assertEqual([line for line in heard if "alice" in line], [f"alice: {text}" for text in said])
         self.assertLessEqual(log.most, 9)
+
+    async def test_makes_those_wait_too_whose_commands_have_to_be_looked_up_first(self) -> None:
+        log = CountingLog()
+        log.marked["carol"] = {"here": 0}  # she owns her name, and is away
+        server = await self.start(log=log, limits=Limits(pending=4))
+        alice = await self.connect(server, "alice")
+        for number in range(50):
+            alice.send(f"@carol {number}")
+        end = server_end(server, alice.raw)
+        await eventually(lambda: end.held == Hold.FULL)
+        self.assertEqual(log.most, 4)
+        while len(log.kept.get(Stream("inbox/carol"), ())) < 50:
+            log.commit(2)
+            await asyncio.sleep(0)
+        self.assertEqual(log.most, 4)
 
     async def test_does_not_keep_the_session_from_ending(self) -> None:
         log = HeldLog()

@@ -184,12 +184,12 @@ class Plans(StoreTestCase):
 
 class Erasing(StoreTestCase):
     async def test_no_byte_of_an_erased_text_stays_in_the_file(self) -> None:
-        secrets = [f"a secret {number} " * 50 for number in range(4)]
+        secrets = [f"a secret {number} " * 360 for number in range(4)]  # so long that they have pages of their own
         log, shown = await self.start()
         await append(log, shown, *(said(secret) for secret in secrets[:3]), drafted(Edited(2, secrets[3])))
         await append(log, shown, said("kept"), drafted(Deleted(2)))
         await log.close()
-        found = [secret.encode() in self.path.read_bytes() for secret in secrets]
+        found = [secret[:99].encode() in self.path.read_bytes() for secret in secrets]
         self.assertEqual(found, [True, False, True, False])
 
     async def test_a_deletion_whose_commit_fails_erases_nothing(self) -> None:

@@ -288,6 +288,27 @@ class Events(unittest.TestCase):
         )  # fmt: skip
 
 
+class WrittenOut(unittest.TestCase):
+    """A live message and an ack are written by hand: they MUST say what the dictionaries of the others say."""
+
+    def test_a_message_is_the_same_live_and_replayed(self) -> None:
+        for text in ("hi", "", 'a "quoted" \\ one', "\x00\n\t\x7f\u2028", "日é😀", "</script>"):
+            for action, reply_to, cid in ((False, None, "c1"), (True, 2**53 - 1, 'c"2'), (False, 3, None)):
+                entry = kept(Posted(text, action, reply_to), seq=2)._replace(cid=cid)
+                replay = Replay(Position("e1", 1, 2, bytes(32)), True, False, [entry])
+                (replayed,) = answered(Entered("den", "alice", replay, Members("den", [], 0), "", ()))["ok"]["events"]
+                with self.subTest(entry):
+                    self.assertEqual([*shown(entry).items()], [*replayed.items()])
+
+    def test_a_request_may_be_called_anything_that_an_id_can_be(self) -> None:
+        entry = kept(Posted("hi"), stream=room_stream("日本"))._replace(cid='"c')
+        for called in (0, -(2**53) + 1, "", 'a"b\\', "日"):
+            with self.subTest(called):
+                found = answered(Acked(entry, 'e"1', dup=False), called)
+                self.assertEqual(found["re"], called)
+                self.assertEqual([found["ok"][name] for name in ("room", "cid", "epoch")], ["日本", '"c', 'e"1'])
+
+
 class Generated(PropertyTestCase):
     def test_any_text_is_a_command_or_a_refusal(self) -> None:
         def holds(text: str) -> None:

@@ -43,6 +43,21 @@ class RefusedClients(unittest.TestCase):
         context.set_ciphers(ciphers)
         return context
 
+    def defaults(self) -> ssl.SSLContext:
+        """A server's context as Python makes it."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate().cert, certificate().key)
+        return context
+
+    def finite_field(self) -> ssl.SSLContext:
+        """A client that offers nothing but a slow group."""
+        context = ssl.create_default_context(cafile=certificate().ca)
+        try:
+            context.set_ecdh_curve("ffdhe2048")
+        except (ValueError, ssl.SSLError):
+            self.skipTest("this OpenSSL has no finite fields in TLS 1.3")
+        return context
+
     def test_tls_1_1_is_refused_with_an_alert(self) -> None:
         self.assertAlert(self.refused(self.tls_1_1()), PROTOCOL_VERSION)
 
@@ -53,11 +68,34 @@ class RefusedClients(unittest.TestCase):
     def test_a_key_exchange_without_forward_secrecy_is_refused_with_an_alert(self) -> None:
         self.assertAlert(self.refused(self.tls_1_2("AES128-GCM-SHA256:AES256-GCM-SHA384")), HANDSHAKE_FAILURE)
 
+    def test_cve_2022_40735_a_slow_group_is_refused_with_an_alert(self) -> None:
+        """It would cost us milliseconds a handshake, and the peer, which can send any number as its share, nothing."""
+        self.assertAlert(self.refused(self.finite_field()), HANDSHAKE_FAILURE)
+
+    def test_a_context_of_pythons_defaults_takes_a_slow_group_negative_control(self) -> None:
+        self.assertTrue(Pair(self.finite_field(), self.defaults()).shaken().server.established)
+
+    def test_a_client_that_prefers_another_group_is_asked_again(self) -> None:
+        """Its first flight brings a share of X25519 alone (HelloRetryRequest, RFC 8446 4.1.4)."""
+        self.assertTrue(Pair().shaken().server.established)
+
     def test_a_context_of_pythons_defaults_takes_cbc_negative_control(self) -> None:
-        defaults = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        defaults.load_cert_chain(certificate().cert, certificate().key)
         ciphers = "ECDHE-RSA-AES256-SHA384:ECDHE-ECDSA-AES256-SHA384:ECDHE-RSA-AES128-SHA256:ECDHE-ECDSA-AES128-SHA256"
-        self.assertTrue(Pair(self.tls_1_2(ciphers), defaults).shaken().server.established)
+        self.assertTrue(Pair(self.tls_1_2(ciphers), self.defaults()).shaken().server.established)
+
+
+class OurContext(unittest.TestCase):
+    """TLS-1, TLS-2: what no client of Python's can try."""
+
+    def test_it_speaks_two_versions(self) -> None:
+        context = our_context()
+        self.assertEqual(context.minimum_version, ssl.TLSVersion.TLSv1_2)
+        self.assertTrue(all("ECDHE" in one["name"] or "TLS_" in one["name"] for one in context.get_ciphers()))
+
+    def test_it_neither_compresses_nor_renegotiates(self) -> None:
+        options = our_context().options
+        self.assertTrue(options & ssl.OP_NO_COMPRESSION)
+        self.assertTrue(options & ssl.OP_NO_RENEGOTIATION)
 
 
 class NotTLS(unittest.TestCase):

@@ -1,0 +1,1 @@
+"""Attacks on a whole server, over real TLS, and the tools that make them."""

@@ -1,0 +1,127 @@
+"""A control's tests, with the control on or off: `python -m tests.security.off [-on] [ID ...]`; all without an ID.
+
+Off, the tests run in a copy of this tree in which the control's lines read as docs/security/controls.toml says; then
+one of them at least has to fail, and where the row promises an attack, to report that it succeeded. A control may have
+several such ways; each is tried by itself. Ends with 0 if every control is as it should be.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.security.test_attacks import SUCCEEDED
+from tools.controls import ROOT, Control, Edit, Off, controls, lines_of, told
+
+_NEEDED = ("gochatsecure", "tests", "tools", "docs", "README.md", "SECURITY.md", "setup.cfg", "requirements.txt")
+_PATIENCE = Edit("tests/support.py", "PATIENCE = 20.0", "PATIENCE = 3.0")  # what does not come need not be waited for
+_SECONDS = 180  # for one run
+_OUR_FAULT = re.compile(r"^(?:SyntaxError|ImportError|ModuleNotFoundError|NameError|IndentationError)", re.MULTILINE)
+
+
+class Run(NamedTuple):
+    """How a control's tests went."""
+
+    ran: int
+    failed: tuple[str, ...]
+    skipped: int
+    output: str
+
+    @property
+    def attacked(self) -> bool:
+        return SUCCEEDED in self.output
+
+    @property
+    def why(self) -> str:
+        """What the first failure says of itself."""
+        found = re.findall(r"^(?:[\w.]*(?:Error|Exception|Rejected))\b.*$", self.output, re.MULTILINE)
+        return found[-1][:140] if found else ""
+
+
+def run(control: Control, off: Off | None) -> Run:
+    """Its tests with the control on, or off in this way."""
+    if off is None:
+        return _tests(ROOT, control.tests)
+    with tempfile.TemporaryDirectory(prefix="gochatsecure-off-") as folder:
+        copy = Path(folder)
+        for name in _NEEDED:
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, copy / name)
+            elif (ROOT / name).exists():
+                shutil.copy2(ROOT / name, copy / name)
+        for edit in (*off.edits, _PATIENCE):
+            lines_of(edit)
+            path = copy / edit.file
+            path.write_text(path.read_text("utf-8").replace(edit.line, edit.becomes), "utf-8")
+        return _tests(copy, control.tests, "-f")
+
+
+def _tests(folder: Path, tests: Sequence[str], *options: str) -> Run:
+    command = [sys.executable, "-m", "unittest", *options, *tests]
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    try:
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=_SECONDS)
+    except subprocess.TimeoutExpired:
+        return Run(0, (), 0, f"no end within {_SECONDS} s")
+    output = done.stdout + done.stderr
+    ran = re.search(r"^Ran ([0-9]+) tests?", output, re.MULTILINE)
+    skipped = re.search(r"skipped=([0-9]+)", output)
+    failed = re.findall(r"^(?:FAIL|ERROR): (\S+)", output, re.MULTILINE)
+    return Run(int(ran[1]) if ran else 0, tuple(failed), int(skipped[1]) if skipped else 0, output)
+
+
+def fault(control: Control, off: Off | None, done: Run) -> str:
+    """What is not as it should be; "" if nothing is."""
+    if _OUR_FAULT.search(done.output) or not done.ran:
+        return "its tests did not run"
+    if off is None:
+        return f"failed: {', '.join(done.failed)}" if done.failed else ""
+    if not done.failed:
+        return "switched off, and every test passes" if done.skipped < done.ran else ""  # here they cannot be run
+    if off.attack and not done.attacked:
+        return "switched off, and no test says that the attack succeeded"
+    return ""
+
+
+def main(arguments: Sequence[str]) -> int:
+    on, ids = "-on" in arguments, [word for word in arguments if not word.startswith("-")]
+    unknown = [name for name in ids if name not in controls()]
+    if unknown:
+        print(f"there is no control {', '.join(unknown)}; docs/security.md lists them", file=sys.stderr)
+        return 2
+    chosen = [controls()[name] for name in ids] or [control for control in controls().values() if not control.state]
+    jobs = [(control, off) for control in chosen if control.tests for off in ((None,) if on else control.off)]
+    for control in chosen:
+        if not control.tests or not (on or control.off):
+            print(f"{told(control)}\n{control.id:8} {control.state or 'cannot be switched off: ' + control.always}")
+    faults = 0
+    with ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as pool:  # half of the time they wait
+        for (control, off), done in zip(jobs, pool.map(lambda job: run(*job), jobs), strict=True):
+            wrong = fault(control, off, done)
+            faults += bool(wrong)
+            if ids:
+                if off is None or off is control.off[0]:
+                    print(told(control))
+                for edit in off.edits if off else ():
+                    print(f"\n  off      {edit.file}:{lines_of(edit)[0]}  {edit.line.strip()}")
+                    print(f"  becomes  {edit.becomes.strip() or '(nothing)'}")
+                print(f"\n{done.output}")
+            if off is None:
+                verdict = wrong or f"on: {done.ran} tests pass"
+            else:
+                verdict = wrong or f"off: {done.failed[0] if done.failed else 'skipped'} fails: {done.why}"
+            print(f"{control.id:8} {verdict}", flush=True)
+    print(f"{len(jobs)} runs of {len(chosen)} controls, {faults} not as they should be")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

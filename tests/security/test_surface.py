@@ -1,0 +1,145 @@
+"""What a stranger can reach is what docs/security/controls.toml lists, and small enough to be read."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from types import CodeType, FrameType
+
+from gochatsecure import ChatServer, Limits
+from gochatsecure.journal import JSONFormatter, TextFormatter
+from gochatsecure.live.stage import Hold
+from tests.live.support import LiveTestCase, eventually, frame, handshake, read_on, server_end, skip, stop_reading
+from tests.support import ROOT, Raw, Rejected, request
+from tools.audit import PACKAGE, ceiling, covers, surface
+
+TESTS = ROOT / "tests"
+STRANGERS = (  # each on a connection of its own, which the server answers or closes
+    b"GET / HTTP/1.1\r\nHost: chat.example.org\r\n\r\n",
+    b"HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    b"GET /readyz HTTP/1.0\r\n\r\n",
+    b"\r\nGET /auth?username=alice HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET /auth?username=%D0%B0lice HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET /auth?username=%D9%85%D8%B1%D9%8A%D9%85 HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET /auth?username=admin HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET /auth?username=bob HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a.b.c\r\n\r\n",
+    b"GET /auth HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET /auth?a=%ff HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"POST /auth/refresh HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n{}",
+    b"POST /auth/refresh HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer eyJhbGciOiJIUzI1NiJ9.e30.AAAA\r\n\r\n",
+    b"POST /auth/refresh HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"DELETE /auth HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET /nowhere?x=1 HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET //x HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET / HTTP/3.0\r\nHost: x\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
+    b"GET / HTTP/1.1\r\nX: \xff\r\n\r\n",
+    b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000,
+    b"nonsense\n\n",
+)
+
+
+class Surface(LiveTestCase):
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[set[CodeType]]:
+        """What of ours is called in this thread meanwhile."""
+        called: set[CodeType] = set()
+
+        def note(frame: FrameType, event: str, argument: object) -> None:
+            ours = event == "call" and frame.f_code.co_filename.startswith(str(PACKAGE))
+            if ours and (frame.f_back is None or not frame.f_back.f_code.co_filename.startswith(str(TESTS))):
+                called.add(frame.f_code)
+
+        written = [logging.StreamHandler(io.StringIO()) for _ in range(2)]
+        for handler, formatter in zip(written, (TextFormatter(), JSONFormatter()), strict=True):
+            handler.setFormatter(formatter)
+            logging.getLogger("gochatsecure").addHandler(handler)
+        logging.getLogger("gochatsecure").setLevel(logging.INFO)
+        sys.setprofile(note)
+        try:
+            yield called
+        finally:
+            sys.setprofile(None)
+            logging.getLogger("gochatsecure").setLevel(logging.NOTSET)
+            for handler in written:
+                logging.getLogger("gochatsecure").removeHandler(handler)
+
+    async def strangers(self, server: ChatServer) -> None:
+        """All that one can try without a token that is good."""
+        for said in STRANGERS:
+            async with await Raw.open(server) as raw:
+                raw.send(said)
+                await raw.read()
+        for key in ("dGhlIHNhbXBsZSBub25jZQ==", "short"):
+            for target, *headers in (
+                ("/ws",),
+                ("/ws?token=a.b.c",),
+                ("/ws?token=eyJhbGciOiJIUzI1NiJ9.e30.AAAA&room=general",),
+                ("/ws", "Origin: https://evil.example"),
+                ("/ws", "Sec-WebSocket-Protocol: gochatsecure.v1.json, bearer.a.b.c"),
+                ("/ws", "Sec-WebSocket-Version: 8"),
+            ):
+                async with await Raw.open(server) as raw:
+                    asked = handshake(server, target, headers).replace(b"dGhlIHNhbXBsZSBub25jZQ==", key.encode())
+                    raw.send(asked + frame("nobody hears this"))
+                    self.assertNotIn(b" 101 ", await raw.read())
+        for _ in range(3):  # too often
+            await request(server, "/auth?username=carol")
+
+    async def broken(self, server: ChatServer) -> None:
+        """Peers that do not finish what they have begun, or do not speak our language."""
+        for said in (b"", b"GET / HTTP/1.1\r\n\r\n", bytes.fromhex("160301020001")):
+            raw = Raw(*await asyncio.open_connection("127.0.0.1", server.port))
+            self.addAsyncCleanup(raw.abort)
+            raw.send(said)
+            await asyncio.sleep(0.05)
+        slow = await self.raw(server)
+        slow.send(b"GET / HTTP/1.1\r\n")
+        unread = await self.raw(server)
+        unread.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await unread.answer()
+        end = stop_reading(server, unread)
+        unread.send(b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n" * 1000)
+        await eventually(lambda: end.held & Hold.WRITING)
+        read_on(unread)
+        await eventually(lambda: not end.held)
+        end = server_end(server, await self.raw(server))
+        await eventually(lambda: end._stage is not None)
+        await skip(3600)
+        await eventually(lambda: end._lost)
+
+    async def test_nothing_runs_before_a_sign_in_that_is_not_listed(self) -> None:
+        server = await self.start(sign_in_rate=20, max_connections_per_address=50, limits=Limits(tracked_addresses=1))
+        with self.watched() as called:
+            await self.strangers(server)
+            await self.broken(server)
+            crowd = [Raw(*await asyncio.open_connection("127.0.0.1", server.port)) for _ in range(60)]
+            for raw in crowd:
+                self.addAsyncCleanup(raw.abort)
+            await crowd[-1].read()
+        places = {(code.co_filename[len(str(PACKAGE)) + 1 :], code.co_qualname) for code in called}
+        self.assertGreater(len(places), 90, "the strangers have reached little")
+        listed = surface()
+        unlisted = {f"{file}:{name}" for file, name in places if not any(covers(one, file, name) for one in listed)}
+        self.assertEqual(unlisted, set(), "reached before a sign-in, and not in controls.toml's `surface`")
+        idle = {one for one in listed if not any(covers(one, file, name) for file, name in places)}
+        self.assertEqual(idle, set(), "listed, and not reached by any stranger")
+
+    async def test_who_holds_no_token_reaches_no_conversation(self) -> None:
+        """Neither a room, nor the store, nor a wire format."""
+        server = await self.start()
+        with self.watched() as called:
+            await self.strangers(server)
+            with self.assertRaises(Rejected):
+                await self.open(server, f"{time.time()}")
+        rooms = ("log/", "chat/table", "chat/fold", "live/desk", "live/doors", "live/archive", "live/websocket_stage")
+        reached = {code.co_filename[len(str(PACKAGE)) + 1 :] for code in called}
+        self.assertEqual({file for file in reached if file.startswith((*rooms, "wire/lines", "wire/json_v1"))}, set())
+
+    def test_it_is_small_enough_to_be_read(self) -> None:
+        self.assertLessEqual(sum(surface().values()), ceiling("surface"))

@@ -1,0 +1,30 @@
+"""The tables of docs/security.md, from the list of controls and from the code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .audit import ceiling, held, surface
+from .controls import Control, boundaries, controls
+from .reference import table
+
+
+def controls_by_boundary() -> str:
+    parts = []
+    for key, boundary in boundaries().items():
+        rows = [_row(control) for control in controls().values() if control.boundary == key]
+        head = ("id", "against", "requirement", "where", "source", "held by")
+        parts.append(f"### {boundary[0].upper()}{boundary[1:]}\n\n{table(head, rows)}")
+    return "\n".join(parts)
+
+
+def _row(control: Control) -> Sequence[str]:
+    where = "; ".join(f"`{symbol}`" for symbol in control.code)
+    return control.id, control.threat, control.requirement, where, "; ".join(control.sources), held(control)
+
+
+def surface_by_module() -> str:
+    counts = surface()
+    rows = [(f"`{symbol}`", str(count)) for symbol, count in counts.items()]
+    total = f"**{sum(counts.values())}** of {ceiling('surface')} allowed"
+    return table(("reached before a sign-in", "lines of code"), [*rows, ("all of it", total)])
