@@ -42,10 +42,16 @@ class Pace:
             return 0.0
         self._permits = min(self._burst, self._permits + (now - self._since) * self._rate)
         self._since = now
-        if self._permits < 1:
+        if self._permits < 1 - 1e-6:  # fractions may never sum up to 1
             return (1 - self._permits) / self._rate
         self._permits -= 1
         return 0.0
+
+    def after(self, other: Pace) -> Pace:
+        """The same, for a server that has counted what was said at the other pace: a new line is no new burst."""
+        if other._rate:
+            self._permits, self._since = min(self._burst, other._permits), other._since
+        return self
 
     def slow_down(self, now: float) -> None:
         """The server takes less than we thought: others use the same permits."""
@@ -69,7 +75,7 @@ class Calls:
 
     def begin(self, line: Line, entering: Iterable[str], pace: Pace) -> None:
         """A line has taken us in; we want to be in these rooms. MUST be followed by `repeat`."""
-        self._pace = pace
+        self._pace = pace.after(self._pace)
         for number in [number for number, call in self._calls.items() if call.place is not None]:
             del self._calls[number]
         self._line = line

@@ -25,3 +25,19 @@ class Pacing(unittest.TestCase):
     def test_without_a_limit_nothing_waits(self) -> None:
         pace = Pace(0, 0, now=0.0)
         self.assertEqual([pace.take(0.0) for _ in range(1000)], [0.0] * 1000)
+
+    def test_a_new_line_is_no_new_burst(self) -> None:
+        pace = Pace(10, 50, now=0.0)
+        self.assertEqual([pace.take(0.0) for _ in range(50)], [0.0] * 50)
+        again = Pace(10, 50, now=0.0).after(pace)
+        self.assertAlmostEqual(again.take(0.0), 0.1)
+        self.assertEqual([again.take(1.0) for _ in range(10)], [0.0] * 10)
+        self.assertEqual(Pace(10, 50, now=0.0).after(Pace()).take(0.0), 0.0)
+
+    def test_whoever_waits_as_long_as_told_may_go_on(self) -> None:
+        """Else the waits would become ever shorter, and no request would be said."""
+        pace, now = Pace(9, 1, now=0.0), 0.0
+        for _ in range(1000):
+            if wait := pace.take(now):
+                now += wait
+                self.assertEqual(pace.take(now), 0.0)
