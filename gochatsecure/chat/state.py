@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from heapq import nsmallest
 
 from .chain import erased, is_erased
@@ -262,14 +262,14 @@ class Lobby:
                 room.standing.check_pace(identity, room.said.get(identity.key), now_ms)
             case Edit(_, seq, text):
                 self._check_text(text)
-                if self._target(room, seq, about).sender != identity.key:
-                    raise _NOT_YOURS
+                self._check_target(room, seq, about, lambda author: author == identity.key)
             case Delete(_, seq):
-                author = self._target(room, seq, about).sender
-                if author != identity.key and not self._outranks(room, identity, author):
-                    raise _NOT_YOURS
+                own = identity.key
+                self._check_target(
+                    room, seq, about, lambda author: author == own or self._outranks(room, identity, author)
+                )
             case React(_, seq):
-                self._target(room, seq, about)
+                self._check_target(room, seq, about, lambda author: True)
 
     def _outranks(self, room: Room, identity: Identity, key: str) -> bool:
         """Whether it may take back what the other, who may be away, has said."""
@@ -287,12 +287,14 @@ class Lobby:
         if len(text) > self._max_text or len(text.encode()) > self._max_text:
             raise Refusal("text_too_long", f"the text is too long; {self._max_text} bytes are the most")
 
-    def _target(self, room: Room, seq: int, about: object) -> Entry:
+    def _check_target(self, room: Room, seq: int, about: object, may: Callable[[str], bool]) -> None:
+        """`may`: whether what this author, a key, has said may be changed so."""
         if not isinstance(about, Entry) or not isinstance(about.content, Posted):
             raise _NO_MESSAGE
+        if not may(about.sender):
+            raise _NOT_YOURS
         if seq in room.deleting or is_erased(about):
             raise _DELETED
-        return about
 
     def answer(self, identity: Identity, question: Command) -> Event:
         """The answer to a question about the present moment. Raises Refusal."""
