@@ -128,8 +128,9 @@ class Standing:
         """Raises Refusal if that is not for it to do. `untouched`: nothing has ever been said or ruled in the room."""
         if isinstance(command, SetTopic) and not self.owned:
             return
-        if untouched and not identity.guest and command[1:3] == (identity.name, str(Role.OWNER)):
-            return  # it founds the room
+        founds = isinstance(command, Rank) and (command.name, command.role) == (identity.name, str(Role.OWNER))
+        if founds and untouched and not identity.guest:
+            return
         needed = MAY.get(type(command), Role.GUEST)
         if self.role_of(identity) < needed:
             raise Refusal("not_allowed", f"that is for a {needed} of this room to do")

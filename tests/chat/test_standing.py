@@ -183,6 +183,13 @@ class Rights(unittest.TestCase):
             with self.subTest(command), self.assertRaises(Refusal):
                 room.check_right(identity, command, untouched=untouched)
 
+    def test_nothing_but_a_role_founds_a_room_whatever_names_are_in_it(self) -> None:
+        public = Identity("public", "")
+        for command in (Open("den", "public", "owner"), Invite("den", "public", "owner"), Kick("den", "public", "owner")):
+            with self.assertRaises(Refusal) as caught:
+                standing().check_right(public, command, untouched=True)
+            self.assertEqual(caught.exception.code, "not_allowed")
+
     def test_where_nobody_owns_the_room_everybody_may_say_what_it_is_about(self) -> None:
         self.assertEqual(allowed(standing(), GUEST, SetTopic("den", "cats")), "")
         self.assertEqual(allowed(standing(*RULED), GUEST, SetTopic("den", "cats")), "not_allowed")
