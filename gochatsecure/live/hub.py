@@ -16,12 +16,13 @@ from typing import TypeGuard
 
 from ..auth.guests import KeptNames
 from ..auth.rates import Distinct, Rates, Sampled
-from ..chat.commands import Append, Command, Join, RequestId, Tell
+from ..chat.commands import Append, Command, Govern, Join, Judge, RequestId, Tell
 from ..chat.errors import Refusal, Temporary
 from ..chat.events import Draining, Event, Refused, Welcome
 from ..chat.model import Entry, Identity, Stream, inbox_stream, room_of_stream
 from ..chat.names import skeleton
 from ..chat.state import Lobby
+from ..chat.table import OP_OF
 from ..journal import Happening
 from ..limits import Limits
 from ..log.port import Committed, Failed, Log, Outcome
@@ -329,6 +330,8 @@ class Hub:
             if session.open:
                 self._refuse(session, asked_as, outcome.refusal)
         else:
+            if isinstance(command, Govern) and not outcome.dup:
+                _audit(session, command, outcome.entries[0])
             session.answer(asked_as, self._desk.ack(session, command, outcome))
         self._desk.settled(command)
         if session.open:
@@ -376,6 +379,15 @@ class Hub:
     def _going_away(self) -> Temporary:
         after = int(self._limits.reconnect_s * 1000)
         return Temporary("draining", "the server is going away; nothing was sent", after)
+
+
+def _audit(session: Session, command: Govern, entry: Entry) -> None:
+    """Who has ruled what about whom. Its words, as a reason or a topic, stand in the room's log alone, under its seq.
+
+    Each is told of: it costs its author an entry in the store, so that the log cannot be filled any faster than that."""
+    whom = {"whom": command.name} if isinstance(command, Judge) else {}
+    fields = {"username": session.identity.name, "address": session.address, "room": command.room, "seq": entry.seq}
+    _logger.info(Happening("ruled", what=OP_OF[type(command)], **whom, **fields))
 
 
 def _may_be_stored(asked: Command | Refusal, refusal: Refusal) -> TypeGuard[Append]:
