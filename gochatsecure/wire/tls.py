@@ -16,12 +16,13 @@ class TLSFailure(Exception):
 class TLSServer:
     """The server's side of one TLS connection. Feed it what arrives; send what `take` returns after every call."""
 
-    __slots__ = ("_incoming", "_object", "_outgoing", "established")
+    __slots__ = ("_closed", "_incoming", "_object", "_outgoing", "established")
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._object = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._closed = False  # by the peer
         self.established = False
 
     def feed(self, records: bytes | memoryview) -> None:
@@ -42,11 +43,16 @@ class TLSServer:
 
     def read(self, most: int) -> bytes | None:
         """At most so many bytes of plaintext; None when more records are needed; b"" when the peer has closed."""
+        if not (self._closed or self._incoming.pending or self._object.pending()):
+            return None  # to ask OpenSSL would raise an exception at the end of every read
         try:
-            return self._object.read(most)
+            plaintext = self._object.read(most)
+            self._closed = not plaintext
+            return plaintext
         except ssl.SSLWantReadError:
             return None
         except ssl.SSLZeroReturnError:
+            self._closed = True
             return b""
         except (ssl.SSLError, OSError) as error:
             raise TLSFailure(_cause(error)) from None
