@@ -185,7 +185,11 @@ class Rights(unittest.TestCase):
 
     def test_nothing_but_a_role_founds_a_room_whatever_names_are_in_it(self) -> None:
         public = Identity("public", "")
-        for command in (Open("den", "public", "owner"), Invite("den", "public", "owner"), Kick("den", "public", "owner")):
+        for command in (
+            Open("den", "public", "owner"),
+            Invite("den", "public", "owner"),
+            Kick("den", "public", "owner"),
+        ):
             with self.assertRaises(Refusal) as caught:
                 standing().check_right(public, command, untouched=True)
             self.assertEqual(caught.exception.code, "not_allowed")
