@@ -11,7 +11,7 @@ from ..chat.events import Found, Marked, Messages, Replayed, UnreadList
 from ..chat.fold import fold
 from ..chat.model import Identity, Message, Stream, inbox_stream, room_stream
 from ..chat.standing import Standing
-from ..chat.state import NOT_A_MEMBER, Lobby
+from ..chat.state import Lobby, not_a_member
 from ..limits import Limits
 from ..log.port import Anchor, Log, Page
 from .fanout import Fanout
@@ -135,7 +135,7 @@ class Archive:
         if room is None:
             return inbox_stream(session.identity.key)
         if room not in session.rooms:
-            raise NOT_A_MEMBER
+            raise not_a_member()
         return room_stream(room)
 
 

@@ -37,7 +37,7 @@ from ..chat.events import Acked, Done, Event, Refreshed, Typing
 from ..chat.model import Entry, Identity, Told, inbox_stream, name_of
 from ..chat.state import Lobby
 from ..limits import Limits
-from ..log.port import CID_REUSED, Committed, Log
+from ..log.port import Committed, Log, cid_reused
 from ..wire.websocket import NORMAL
 from .archive import Archive
 from .doors import Doors
@@ -156,7 +156,7 @@ class Desk:
         if first is None:
             raise refusal
         if not says_again(command, first):
-            raise CID_REUSED
+            raise cid_reused()
         epoch = (await self._log.look(first.stream, 0)).position.epoch
         return Acked(first, epoch, dup=True, delivered=self._delivered(first))
 

@@ -175,7 +175,6 @@ class Hub:
             elif (entered := await self._doors.join(session, Join(room))) is not None:
                 session.show(entered)
         except Refusal as refusal:
-            _let_go(refusal)
             session.show(Refused(refusal))
             session.link.close(TRY_AGAIN_LATER if refusal.temporary else FORBIDDEN, refusal.message)
 
@@ -267,7 +266,6 @@ class Hub:
                 session.answer(asked_as, answer)
 
     def _refuse(self, session: Session, asked_as: RequestId, refusal: Refusal) -> None:
-        _let_go(refusal)
         session.refusals += 1
         floods = self._refused.take(session.identity.key, self._monotonic())  # one command in ten that is done hides it
         if floods or session.refusals > self._limits.refusals:
@@ -393,8 +391,3 @@ def _audit(session: Session, command: Govern, entry: Entry) -> None:
 def _may_be_stored(asked: Command | Refusal, refusal: Refusal) -> TypeGuard[Append]:
     """What is refused now may have been stored when it was asked before, under the same cid."""
     return isinstance(asked, Append) and asked.cid is not None and not refusal.temporary
-
-
-def _let_go(refusal: Refusal) -> None:
-    """Some are one for all: each would keep whatever it was ever raised through, and all that belongs to that."""
-    refusal.__traceback__ = refusal.__context__ = None
