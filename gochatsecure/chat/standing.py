@@ -133,7 +133,9 @@ class Standing:
             return
         needed = MAY.get(type(command), Role.GUEST)
         if self.role_of(identity) < needed:
-            raise Refusal("not_allowed", f"that is for a {needed} of this room to do")
+            article = "an" if needed is Role.OWNER else "a"
+            hint = "" if self.owned else "; nobody owns it; who has registered may found a new one"
+            raise Refusal("not_allowed", f"that is for {article} {needed} of this room to do{hint}")
 
     def check_rule(self, identity: Identity, command: Govern, about: Identity, now_ms: int, most: int) -> None:
         """Raises Refusal if this identity, which has the right to make such rules, may not make this one.

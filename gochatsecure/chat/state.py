@@ -207,8 +207,8 @@ class Lobby:
     def decide(self, identity: Identity, command: Append, now_ms: int, about: Entry | Identity | None = None) -> Draft:
         """What `command` appends to the log. Raises Refusal where it must not.
 
-        `about`: for an Amend, the entry that it concerns, if there is one; for a Tell or an Invite, who it is for, if
-        that is known.
+        `about`: for an Amend, the entry that it concerns, if there is one; for a Tell, an Invite or a Rank, who it is
+        about, if that is known.
         """
         if isinstance(command, Tell):
             self._check_text(command.text)
@@ -243,7 +243,7 @@ class Lobby:
         """Whom a command about somebody is about; who asks it, if it is about nobody."""
         if not isinstance(command, Judge):
             return identity
-        if isinstance(command, Invite):
+        if isinstance(command, Invite) or (isinstance(command, Rank) and command.name not in room.standing.roles):
             return self._person(command.name, about)
         whom = self.holder(command.name) or Identity(command.name, "")
         known = command.name in room.members or whom.key in room.standing.invited or whom.key in room.standing.roles

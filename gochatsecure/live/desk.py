@@ -21,6 +21,7 @@ from ..chat.commands import (
     Join,
     Leave,
     Quit,
+    Rank,
     React,
     Read,
     Refresh,
@@ -86,7 +87,7 @@ class Desk:
         """Do it, or say how: answered at once, or once it is committed, or after the step that is returned."""
         archive = self._archive
         match command:
-            case Tell(name) | Invite(_, name) if self._lobby.holder(name) is None:
+            case Tell(name) | Invite(_, name) | Rank(_, name) if self._lobby.holder(name) is None:
                 return partial(self._to_absent, Pending(session, asked_as, command), name)
             case _ if isinstance(command, Say | Tell | Govern):
                 self._append(Pending(session, asked_as, command))

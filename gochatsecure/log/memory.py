@@ -11,6 +11,7 @@ from itertools import islice
 from ..chat.chain import SALT, advance, erased, genesis
 from ..chat.content import is_repeat
 from ..chat.model import (
+    RULES,
     Deleted,
     Draft,
     Edited,
@@ -20,7 +21,6 @@ from ..chat.model import (
     Reacted,
     Stream,
     Told,
-    slot_of,
     target_of,
     text_of,
 )
@@ -39,6 +39,7 @@ from .port import (
     cid_reused,
     cut,
     groups,
+    keep_rule,
     peer_of,
     unavailable,
 )
@@ -217,11 +218,10 @@ class MemoryLog:
             kept.entries.append(entry)
             self._oldest.append(name)
             entries.append(entry)
-            if (slot := slot_of(name, content)) is not None:
-                kept.rules.pop(slot, None)  # so that the last stands last
-                kept.rules[slot] = entry
-            elif isinstance(content, Deleted):
+            if isinstance(content, Deleted):
                 self._erase(kept, content.target)
+            elif type(content) in RULES:
+                keep_rule(kept.rules, entry)
         if draft.cid is not None:
             self._cids[draft.sender, draft.cid] = (entries[0].stream, entries[0].seq)
         while len(self._oldest) > self._kept:
