@@ -27,6 +27,7 @@ from .model import (
 from .table import MAY
 
 RANKS = {str(role): role for role in Role}
+SLOW_MODE = "slow_mode"
 LONGEST_SLOW = 6 * 3600  # seconds between two messages; Discord's slow mode ends there, too
 
 
@@ -119,8 +120,8 @@ class Standing:
         if not self.seconds or last_ms is None or self.role_of(identity) >= Role.MODERATOR:
             return
         wait = last_ms + 1000 * self.seconds - now_ms
-        if wait > 0:
-            raise Temporary("slow_mode", f"this room takes one message in {self.seconds} s from each; wait", wait)
+        if 0 < wait <= 1000 * self.seconds:  # else the clock was turned back, and nobody waits for that
+            raise Temporary(SLOW_MODE, f"this room takes one message in {self.seconds} s from each; wait", wait)
 
     # Deciding about rules.
 
@@ -128,8 +129,9 @@ class Standing:
         """Raises Refusal if that is not for it to do. `untouched`: nothing has ever been said or ruled in the room."""
         if isinstance(command, SetTopic) and not self.owned:
             return
-        if untouched and not identity.guest and command[1:3] == (identity.name, str(Role.OWNER)):
-            return  # it founds the room
+        founds = isinstance(command, Rank) and command[1:3] == (identity.name, str(Role.OWNER))
+        if founds and untouched and not identity.guest:
+            return
         needed = MAY.get(type(command), Role.GUEST)
         if self.role_of(identity) < needed:
             raise Refusal("not_allowed", f"that is for a {needed} of this room to do")

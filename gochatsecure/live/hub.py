@@ -21,6 +21,7 @@ from ..chat.errors import Refusal, Temporary
 from ..chat.events import Draining, Event, Refused, Welcome
 from ..chat.model import Entry, Identity, Stream, inbox_stream, room_of_stream
 from ..chat.names import skeleton
+from ..chat.standing import SLOW_MODE
 from ..chat.state import Lobby
 from ..journal import Happening
 from ..limits import Limits
@@ -330,7 +331,7 @@ class Hub:
                 self._refuse(session, asked_as, outcome.refusal)
         else:
             session.answer(asked_as, self._desk.ack(session, command, outcome))
-        self._desk.settled(command)
+        self._desk.settled(outcome)
         if session.open:
             session.link.drained()
 
@@ -380,7 +381,8 @@ class Hub:
 
 def _may_be_stored(asked: Command | Refusal, refusal: Refusal) -> TypeGuard[Append]:
     """What is refused now may have been stored when it was asked before, under the same cid."""
-    return isinstance(asked, Append) and asked.cid is not None and not refusal.temporary
+    passing = refusal.temporary and refusal.code != SLOW_MODE  # which may last for hours
+    return isinstance(asked, Append) and asked.cid is not None and not passing
 
 
 def _let_go(refusal: Refusal) -> None:
