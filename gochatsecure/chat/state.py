@@ -217,8 +217,7 @@ class Lobby:
             inboxes = dict.fromkeys((inbox_stream(identity.key), inbox_stream(to.key)))  # once, to oneself
             return Draft(identity.key, now_ms, tuple((inbox, told) for inbox in inboxes), command.cid)
         room = self.room_of(identity, command.room)
-        if identity.name in room.judged or (isinstance(command, Rank) and room.judged):
-            raise judged()
+        self._check_judged(identity, room, command, about)
         room.standing.check_right(identity, command, untouched=not room.position.last and not room.pending)
         if isinstance(command, Say | Edit | React | SetTopic):
             room.standing.check_voice(identity, now_ms)
@@ -232,6 +231,16 @@ class Lobby:
         content = content_of(command, whom.key, now_ms)
         streams = [room.stream, *([inbox_stream(whom.key)] if isinstance(content, Invited) else [])]
         return Draft(identity.key, now_ms, tuple((stream, content) for stream in streams), command.cid)
+
+    def _check_judged(self, identity: Identity, room: Room, command: Append, about: object) -> None:
+        """Raises Temporary where something that is on its way may change who has the right to do this."""
+        concerned = {identity.name}
+        if isinstance(command, Judge):
+            concerned.add(command.name)
+        elif isinstance(command, Delete) and isinstance(about, Entry):
+            concerned.add(name_of(about.sender))
+        if room.judged.keys() & concerned or (isinstance(command, Rank | SetTopic) and room.judged):
+            raise judged()
 
     def _person(self, name: str, about: Entry | Identity | None) -> Identity:
         found = about or self.holder(name)

@@ -73,9 +73,10 @@ class Archive:
             raise Refusal("text_missing", "there is no text to look for; type some")
         limit, before, more = min(command.limit or 20, self._limits.history_page), command.before, True
         found: list[Message] = []
+        stream = self._stream(session, command.room, None)
         for _ in range(self._limits.search_pages):
-            stream = self._stream(session, command.room, None)
             page = await self._log.page(stream, Anchor(before=before), self._limits.history_page)
+            self._stream(session, command.room, None)  # it may have left meanwhile
             for message in reversed(_folded(page)):
                 if wanted in message.text.casefold():
                     found.append(message)
@@ -86,7 +87,6 @@ class Archive:
             before, more = page.first, page.more
             if not more:
                 break
-        self._stream(session, command.room, None)
         return Found(command.room, found, before or 1, more)
 
     async def inbox(self, session: Session, command: Inbox) -> Replayed:

@@ -21,6 +21,7 @@ from ..chat.errors import Refusal, Temporary
 from ..chat.events import Draining, Event, Refused, Welcome
 from ..chat.model import Entry, Identity, Stream, inbox_stream, room_of_stream
 from ..chat.names import skeleton
+from ..chat.standing import SLOW_MODE
 from ..chat.state import Lobby
 from ..chat.table import OP_OF
 from ..journal import Happening
@@ -331,7 +332,7 @@ class Hub:
             if isinstance(command, Govern) and not outcome.dup:
                 _audit(session, command, outcome.entries[0])
             session.answer(asked_as, self._desk.ack(session, command, outcome))
-        self._desk.settled(command)
+        self._desk.settled(outcome)
         if session.open:
             session.link.drained()
 
@@ -390,4 +391,5 @@ def _audit(session: Session, command: Govern, entry: Entry) -> None:
 
 def _may_be_stored(asked: Command | Refusal, refusal: Refusal) -> TypeGuard[Append]:
     """What is refused now may have been stored when it was asked before, under the same cid."""
-    return isinstance(asked, Append) and asked.cid is not None and not refusal.temporary
+    passing = refusal.temporary and refusal.code != SLOW_MODE  # which may last for hours
+    return isinstance(asked, Append) and asked.cid is not None and not passing

@@ -57,6 +57,7 @@ def remains(process: Process) -> dict[str, str]:
         "followers": hub._fanout._followers,
         "opening": hub._doors._opening,
         "greeting": hub._greeting,
+        "cids": hub._desk._under_way or hub._desk._awaited,
         "under way": getattr(process.log, "_under_way", 0),
         "connections": process.server._listener._connections,
     }

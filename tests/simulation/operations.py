@@ -130,6 +130,10 @@ def _name(who: Program) -> str:
     return who.random.choice(who.names)
 
 
+def _sentenced(kind: str) -> Callable[[Program], object]:
+    return lambda who: who.random.choice(who.sentenced[kind] or who.names)
+
+
 def _one_of(*choices: object) -> Callable[[Program], object]:
     return lambda who: who.random.choice(choices)
 
@@ -150,19 +154,19 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("topic", 3, _in_room("topic", cid=_cid, text=_text), QUIET | RULED),
     Operation(
         "role",
-        3,
+        7,
         _rule("role", "owner", name=_name, role=_one_of("member", "moderator", "moderator", "owner")),
         RULED | {"guest_role", "last_owner"},
     ),
-    Operation("invite", 4, _rule("invite", name=_name), RULED | {"not_connected"}),
-    Operation("kick", 4, _rule("kick", name=_name), RULED | {"not_here"}),
-    Operation("ban", 3, _rule("ban", name=_name, seconds=SHORT), RULED),
-    Operation("unban", 3, _rule("unban", name=_name), RULED | {"not_banned"}),
-    Operation("mute", 3, _rule("mute", name=_name, seconds=SHORT), RULED),
-    Operation("unmute", 3, _rule("unmute", name=_name), RULED | {"not_muted"}),
-    Operation("slow", 2, _rule("slow", seconds=_one_of(0, 0, 1, 2)), RULED),
+    Operation("invite", 5, _rule("invite", name=_name), RULED | {"not_connected"}),
+    Operation("kick", 9, _rule("kick", name=_name), RULED | {"not_here"}),
+    Operation("ban", 7, _rule("ban", name=_name, seconds=SHORT), RULED),
+    Operation("unban", 6, _rule("unban", name=_sentenced("banned")), RULED | {"not_banned"}),
+    Operation("mute", 7, _rule("mute", name=_name, seconds=SHORT), RULED),
+    Operation("unmute", 5, _rule("unmute", name=_sentenced("muted")), RULED | {"not_muted"}),
+    Operation("slow", 3, _rule("slow", seconds=_one_of(0, 0, 1, 2)), RULED),
     Operation(
-        "visibility", 3, _rule("visibility", "owner", visibility=_one_of("public", "unlisted", "private")), RULED
+        "visibility", 5, _rule("visibility", "owner", visibility=_one_of("public", "unlisted", "private")), RULED
     ),
     Operation("bans", 1, _in_room("bans"), RULED),
     Operation("join", 5, _join),

@@ -40,6 +40,7 @@ class Program(Person):
         self.own: dict[str, list[int]] = {}  # its own ones
         self.names: list[str] = []  # whom it may write to
         self.leaving: set[str] = set()
+        self.sentenced: dict[str, list[str]] = {"banned": [], "muted": []}  # whom it has heard to be that
         self.ranks: dict[str, str] = {}  # by room: what it is there, if that is something
         self._asked: dict[int, Asked] = {}
         self._number = 0
@@ -126,6 +127,8 @@ class Program(Person):
     def _rule(self, event: dict[str, Any]) -> None:
         """A live event, perhaps about oneself."""
         place, kind = event.get("room", INBOX), event["event"]
+        if kind in ("banned", "muted"):
+            self.sentenced[kind].append(event["whom"])
         if event.get("whom") != self.identity.name:
             return
         if kind in ("kicked", "banned"):
@@ -136,9 +139,14 @@ class Program(Person):
                 self.wanted[place] = False
                 self.run.later(self.random.random(), partial(self._ask_again, place, self.line))
         elif kind == "role":
-            self.ranks[place] = event["role"]
+            self._ranked(place, event["role"])
         elif kind == "invited" and place == INBOX and self._ready:
             self._come(event["into"])
+
+    def _ranked(self, place: str, role: str) -> None:
+        self.ranks.pop(place, None)
+        if role in ("moderator", "owner"):
+            self.ranks[place] = role
 
     def _come(self, room: str) -> None:
         if room not in self.wanted and self.identity.may_enter(room):
@@ -237,7 +245,7 @@ class Program(Person):
         else:
             if place in self.wanted:
                 self.wanted[place] = True
-                self.ranks[place] = ok["role"]
+                self._ranked(place, ok["role"])
             if not ok["last"] and not self.identity.guest and self.random.random() < 0.7:
                 self._found(place)
             self._say_again(place)
