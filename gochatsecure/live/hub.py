@@ -383,7 +383,7 @@ class Hub:
 def _audit(session: Session, command: Govern, entry: Entry) -> None:
     """Who has ruled what about whom. Its words, as a reason or a topic, stand in the room's log alone, under its seq.
 
-    Each is told of: it costs its author an entry in the store, so the log cannot be filled any faster than that."""
+    Each is told of: it has cost its author an entry in the store, so that the log fills no faster than that."""
     whom = {"whom": command.name} if isinstance(command, Judge) else {}
     fields = {"username": session.identity.name, "address": session.address, "room": command.room, "seq": entry.seq}
     _logger.info(Happening("ruled", what=OP_OF[type(command)], **whom, **fields))

@@ -27,6 +27,7 @@ from ..wire.http1 import HTTPError, Request, Response
 from .authority import Authority
 from .hashing import Hashing
 from .hub import Hub
+from .watch import look_at_accounts
 
 _logger = logging.getLogger("gochatsecure")
 _T = TypeVar("_T")
@@ -50,10 +51,9 @@ class SignIn:
         make_salt: Callable[[int], bytes],
         wall: Callable[[], float],
         monotonic: Callable[[], float],
-        look: Callable[[], Awaitable[None]],
     ) -> None:
         """`ways`: the setting `sign_in`. `register`: whether anybody may register a name. `rate`: sign-ins a minute and
-        address; 0 for no limit. `make_salt`: so many bytes that nobody can guess. `look`: know what is in the store."""
+        address; 0 for no limit. `make_salt`: so many bytes that nobody can guess."""
         self._authority = authority
         self._accounts = accounts
         self._log = log
@@ -66,7 +66,6 @@ class SignIn:
         self._make_salt = make_salt
         self._wall = wall
         self._monotonic = monotonic
-        self._look = look
         tracked = limits.tracked_addresses
         self._sign_ins = Rates(rate / 60, rate, tracked)
         registrations = limits.registrations_per_hour if rate else 0
@@ -124,7 +123,7 @@ class SignIn:
         account = Account(name, record, Role.MEMBER, int(self._wall()), generation)
         if not await self._store(self._accounts.add(account)):
             raise _taken()
-        await self._look()  # its guest's sessions end here
+        await look_at_accounts(self._accounts, self._authority, self._hub)  # its guest's sessions end here
         _audit("registered", name, address)
         self._attempts.right(address_key(address), name, self._monotonic())
         return self._answer(201, self._owner(account))
@@ -164,7 +163,7 @@ class SignIn:
             )
             newer = account._replace(password=record)
             if await self._store(self._accounts.replace(newer, account)):
-                await self._look()
+                await look_at_accounts(self._accounts, self._authority, self._hub)
         except HTTPError:
             pass
         return account
@@ -183,7 +182,7 @@ class SignIn:
         newer = account._replace(password=record, generation=account.generation + 1)
         if self._authority.objection(identity) or not await self._store(self._accounts.replace(newer, account)):
             raise HTTPError(409, "account_changed", "the account was changed meanwhile; sign in and try again")
-        await self._look()
+        await look_at_accounts(self._accounts, self._authority, self._hub)
         _audit("password_changed", name, address)
         return self._answer(200, self._owner(newer))
 
@@ -198,7 +197,7 @@ class SignIn:
         until = max(identity.expires, self._wall() + self._limits.token_s) + 60
         revocation = Revocation(identity.name, identity.sid, int(min(until, 2**53)))
         await self._store(self._accounts.revoke(revocation, self._wall()))
-        await self._look()
+        await look_at_accounts(self._accounts, self._authority, self._hub)
         self._hub.let_go(identity)
         _audit("signed_out", identity.name, address)
         return json_answer(200, {})
