@@ -205,7 +205,7 @@ class Opened(NamedTuple):
 
 
 Rule = Titled | Ranked | Invited | Kicked | Banned | Unbanned | Muted | Unmuted | Slowed | Opened
-"""How a room stands is what the last of each kind, and about each person, has said."""
+"""How a room stands is what the last of each kind, and about each person, has said, if no later one takes it back."""
 
 Content = Posted | Edited | Deleted | Reacted | Told | Rule
 
@@ -254,10 +254,28 @@ def shown(content: Content) -> Content:
 
 def slot_of(stream: Stream, content: Content) -> tuple[str, str] | None:
     """Which rule of a room it is: its kind, and about whom, "" for the room itself. The last one of each counts; None
-    for what is no rule."""
-    if type(content) not in RULES or not room_of_stream(stream):
+    for what is none, or only takes others back. A ban and a mute go by name."""
+    if type(content) not in RULES or not room_of_stream(stream) or isinstance(content, Kicked | Unbanned | Unmuted):
         return None
-    return KIND_OF[type(content)], person_of(content) or ""
+    person = person_of(content) or ""
+    return KIND_OF[type(content)], name_of(person) if isinstance(content, Banned | Muted) else person
+
+
+def taken_back(content: Content) -> tuple[tuple[str, str], ...]:
+    """The slots of the rules that count no more once this is there."""
+    match content:
+        case Kicked(whom) | Banned(whom):
+            return ("role", whom), ("invited", whom)
+        case Unbanned(whom):
+            return (("banned", name_of(whom)),)
+        case Unmuted(whom):
+            return (("muted", name_of(whom)),)
+    return ()
+
+
+def until_of(content: Content) -> int | None:
+    """When a ban or a mute ends by itself: then it counts no more, and the next of its kind may take its place."""
+    return content.until if isinstance(content, Banned | Muted) else None
 
 
 def target_of(content: Content) -> int | None:

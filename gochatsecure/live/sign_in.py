@@ -85,7 +85,7 @@ class SignIn:
         if bearer is not None and bearer.ours and bearer.name == name and not bearer.guest:
             return self._answer(200, bearer)
         if self._authority.is_taken(name):
-            raise _TAKEN
+            raise _taken()
         if bearer is not None and not (bearer.ours and bearer.name == name):
             bearer = None
         if not self._hub.is_free(name, bearer):
@@ -122,7 +122,7 @@ class SignIn:
         generation = int.from_bytes(self._make_salt(_GENERATIONS // 8))
         account = Account(name, record, Role.MEMBER, int(self._wall()), generation)
         if not await self._store(self._accounts.add(account)):
-            raise _TAKEN
+            raise _taken()
         await look_at_accounts(self._accounts, self._authority, self._hub)  # its guest's sessions end here
         _audit("registered", name, address)
         self._attempts.right(address_key(address), name, self._monotonic())
@@ -130,7 +130,7 @@ class SignIn:
 
     async def _check_unowned(self, name: str, bearer: Identity | None) -> None:
         if self._authority.is_taken(name):
-            raise _TAKEN
+            raise _taken()
         if self._authority.registered >= self._limits.accounts:
             raise HTTPError(503, "accounts_full", "no more names can be registered; ask the operator", _retry(3600))
         if bearer is not None and (bearer.name != name or not bearer.guest):
@@ -138,7 +138,7 @@ class SignIn:
         if not self._hub.is_free(name, bearer):
             raise HTTPError(409, "name_in_use", "somebody else has this name now; choose another, or show its token")
         if await self._store(self._log.marks(name, 1)):  # its owner signs in elsewhere: that inbox is not for sale
-            raise _TAKEN
+            raise _taken()
 
     async def sign_in(self, request: Request, address: str) -> Response:
         """POST /auth: the owner of a registered name, by its password."""
@@ -277,9 +277,12 @@ class SignIn:
 
 
 _CHALLENGE = (("WWW-Authenticate", "Bearer"),)
-_TAKEN = HTTPError(
-    409, "name_registered", "this name, or one that looks like it, is registered; sign in, or choose another"
-)
+
+
+def _taken() -> HTTPError:
+    return HTTPError(
+        409, "name_registered", "this name, or one that looks like it, is registered; sign in, or choose another"
+    )
 
 
 def _name(typed: str | None) -> str:

@@ -11,6 +11,7 @@ from itertools import islice
 from ..chat.chain import SALT, advance, erased, genesis
 from ..chat.content import is_repeat
 from ..chat.model import (
+    RULES,
     Deleted,
     Draft,
     Edited,
@@ -20,12 +21,10 @@ from ..chat.model import (
     Reacted,
     Stream,
     Told,
-    slot_of,
     target_of,
     text_of,
 )
 from .port import (
-    CID_REUSED,
     REACTIONS,
     SCAN,
     Anchor,
@@ -37,8 +36,10 @@ from .port import (
     Sink,
     busy,
     check,
+    cid_reused,
     cut,
     groups,
+    keep_rule,
     peer_of,
     unavailable,
 )
@@ -205,7 +206,7 @@ class MemoryLog:
                 (first,) = self._stream(place[0]).between(place[1], place[1])
                 if is_repeat(draft, first):
                     return Committed(draft, (first,), dup=True)
-                return Failed(draft, CID_REUSED)
+                return Failed(draft, cid_reused())
         entries: list[Entry] = []
         for name, content in draft.parts:
             kept = self._stream(name)
@@ -217,11 +218,10 @@ class MemoryLog:
             kept.entries.append(entry)
             self._oldest.append(name)
             entries.append(entry)
-            if (slot := slot_of(name, content)) is not None:
-                kept.rules.pop(slot, None)  # so that the last stands last
-                kept.rules[slot] = entry
-            elif isinstance(content, Deleted):
+            if isinstance(content, Deleted):
                 self._erase(kept, content.target)
+            elif type(content) in RULES:
+                keep_rule(kept.rules, entry)
         if draft.cid is not None:
             self._cids[draft.sender, draft.cid] = (entries[0].stream, entries[0].seq)
         while len(self._oldest) > self._kept:

@@ -73,6 +73,34 @@ STEPS: tuple[str, ...] = (
         until INTEGER NOT NULL           -- seconds since 1970, UTC: its tokens have expired by then
     ) STRICT;
     """,
+    """
+    ALTER TABLE rule RENAME TO earlier;
+    CREATE TABLE rule (                  -- the entries that say how a room stands: the last of each, if it counts still
+        stream INTEGER NOT NULL REFERENCES stream (id),
+        kind   TEXT NOT NULL,
+        person TEXT NOT NULL,            -- the key of whom it is about, of a ban or a mute the name; or nothing
+        seq    INTEGER NOT NULL,
+        until  INTEGER,                  -- milliseconds since 1970, UTC: when a ban or a mute ends by itself
+        PRIMARY KEY (stream, kind, person)
+    ) STRICT, WITHOUT ROWID;
+    WITH said AS (
+        SELECT stream, earlier.kind, person, seq, ts,
+            iif(earlier.kind IN ('banned', 'muted', 'unbanned', 'unmuted'),
+                substr(person, 1, instr(person || '~', '~') - 1), person) AS about,
+            iif(earlier.kind IN ('banned', 'muted'), json_extract(body, '$[1]'), NULL) AS until
+        FROM earlier JOIN entry USING (stream, seq)
+    )
+    INSERT INTO rule (stream, kind, person, seq, until)
+    SELECT stream, kind, about, seq, until FROM said
+    WHERE kind NOT IN ('kicked', 'unbanned', 'unmuted') AND NOT EXISTS (
+        SELECT 1 FROM said AS later WHERE later.stream = said.stream AND later.seq > said.seq AND (
+            (later.kind IN (said.kind, 'un' || said.kind) AND later.about = said.about)
+            OR (later.kind IN ('kicked', 'banned') AND said.kind IN ('role', 'invited') AND later.person = said.person)
+            OR (later.kind = said.kind AND later.ts >= said.until)
+        )
+    );
+    DROP TABLE earlier;
+    """,
 )
 
 

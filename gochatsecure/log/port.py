@@ -13,11 +13,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from typing import NamedTuple, Protocol
 
 from ..chat.errors import Refusal, Temporary
-from ..chat.model import Content, Draft, Entry, Position, Stream, Told, inbox_stream, name_of
+from ..chat.model import (
+    Banned,
+    Content,
+    Draft,
+    Entry,
+    Muted,
+    Position,
+    Stream,
+    Told,
+    inbox_stream,
+    name_of,
+    slot_of,
+    taken_back,
+    until_of,
+)
 
 
 class Committed(NamedTuple):
@@ -41,8 +55,8 @@ Sink = Callable[[Sequence[Outcome]], None]
 
 
 class Opening(NamedTuple):
-    """A stream as it stands: its position, its last entries, and, of a room's, its rules: the last entry of each
-    (`chat.model.slot_of`). Both in the log's order."""
+    """A stream as it stands: its position, its last entries, and, of a room's, its rules that count (`keep_rule`). Both
+    in the log's order."""
 
     position: Position
     tail: Sequence[Entry]
@@ -190,7 +204,8 @@ def groups(drafts: Sequence[Draft]) -> Iterator[Sequence[Draft]]:
         yield drafts[begin:]
 
 
-CID_REUSED = Refusal("cid_reused", "this cid was used for something else; choose a new one")
+def cid_reused() -> Refusal:
+    return Refusal("cid_reused", "this cid was used for something else; choose a new one")
 
 
 def busy() -> Temporary:
@@ -199,6 +214,24 @@ def busy() -> Temporary:
 
 def unavailable() -> Temporary:
     return Temporary("store_unavailable", "the message could not be stored; nobody was shown it", 2000)
+
+
+def keep_rule(rules: MutableMapping[tuple[str, str], Entry], entry: Entry) -> None:
+    """Keep this entry, if it is a rule, by its slot, and only those that count beside it, in the log's order.
+
+    What was taken back is not kept, nor bans and mutes that had ended when the next of their kind was made: so
+    `limits.room_rules` bounds what is kept, however much was decided."""
+    for moot in taken_back(entry.content):
+        rules.pop(moot, None)
+    slot = slot_of(entry.stream, entry.content)
+    if slot is None:
+        return
+    if isinstance(entry.content, Banned | Muted):
+        for other, kept in list(rules.items()):
+            if other[0] == slot[0] and (until := until_of(kept.content)) is not None and until <= entry.ts:
+                del rules[other]
+    rules.pop(slot, None)  # so that the last stands last
+    rules[slot] = entry
 
 
 def peer_of(stream: Stream, sender: str, content: Content) -> str | None:

@@ -16,7 +16,7 @@ INSERT = (
     "INSERT INTO entry (stream, seq, ts, sender, cid, kind, body, target, peer, seal, head)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-RULE = "INSERT OR REPLACE INTO rule (stream, kind, person, seq) VALUES (?, ?, ?, ?)"
+RULE = "INSERT OR REPLACE INTO rule (stream, kind, person, seq, until) VALUES (?, ?, ?, ?, ?)"
 encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 

@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 
 from ..chat.chain import SALT, follows, genesis, is_erased
-from ..chat.model import Edited, Entry, Position, Stream, slot_of, target_of, text_of
+from ..chat.model import RULES, Edited, Entry, Position, Stream, target_of, text_of, until_of
 from ..errors import StoreError
 from .migrations import STEPS, refuse_foreign
-from .port import peer_of
+from .port import keep_rule, peer_of
 from .rows import COLUMNS, entry_of
 
 _TOLD = 20  # faults told of one stream; a chain that is broken once may be so to its end
@@ -78,7 +78,7 @@ def _follow(store: sqlite3.Connection, number: int, stream: Stream, start: Posit
     if start.floor == 1 and start.head != genesis(stream, start.epoch):
         yield "its chain does not begin with its name and epoch"
     last, head = start.last, start.head
-    rules: dict[tuple[str, str], int] = {}
+    rules: dict[tuple[str, str], Entry] = {}
     query = f"SELECT target, peer, {COLUMNS} FROM entry WHERE stream = ? ORDER BY seq"
     for target, peer, *row in store.execute(query, (number,)):
         seq = row[0]
@@ -94,12 +94,13 @@ def _follow(store: sqlite3.Connection, number: int, stream: Stream, start: Posit
             yield from _check(entry, head)
             yield from _check_place(entry, target, peer)
             yield from _check_erasing(store, number, entry, target)
-            with suppress(TypeError):  # not even a text: that is told already
-                if (slot := slot_of(stream, entry.content)) is not None:
-                    rules[slot] = seq
+            with suppress(TypeError, AttributeError):  # not even a text: that is told already
+                if type(entry.content) in RULES:
+                    keep_rule(rules, entry)
         last, head = seq, row[-1]
-    kept = store.execute("SELECT kind, person, seq FROM rule WHERE stream = ?", (number,))
-    if {(kind, person): seq for kind, person, seq in kept} != rules:
+    kept = store.execute("SELECT kind, person, seq, until FROM rule WHERE stream = ?", (number,))
+    made = {slot: (rule.seq, until_of(rule.content)) for slot, rule in rules.items()}
+    if {(kind, person): (seq, until) for kind, person, seq, until in kept} != made:
         yield "its rules are not those that its entries make"
     report.positions[stream] = start._replace(last=last, head=head)
 

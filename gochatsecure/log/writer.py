@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from ..chat.chain import SALT, advance, erased, genesis
 from ..chat.content import is_repeat
-from ..chat.model import Deleted, Draft, Entry, Stream, slot_of, text_of
+from ..chat.model import RULES, Deleted, Draft, Entry, Stream, slot_of, taken_back, text_of, until_of
 from .migrations import migrate
-from .port import CID_REUSED, Committed, Failed, Outcome, unavailable
+from .port import Committed, Failed, Outcome, cid_reused, unavailable
 from .rows import COLUMNS, INSERT, RULE, Row, encode, end_of, entry_of, entry_under, row_of
 
 _logger = logging.getLogger("gochatsecure.log")
@@ -90,8 +90,8 @@ class Writer:
                     for entry in outcome.entries:
                         if isinstance(entry.content, Deleted):
                             bare |= self._erase(ends[entry.stream].number, entry.stream, entry.content.target)
-                        elif (slot := slot_of(entry.stream, entry.content)) is not None:
-                            self._connection.execute(RULE, (ends[entry.stream].number, *slot, entry.seq))
+                        elif type(entry.content) in RULES:
+                            self._rule(ends[entry.stream].number, entry)
             if bare:
                 outcomes = [_as_it_is_now(outcome, bare) for outcome in outcomes]
             marked = {key: self._mark(*key, seq) for key, seq in marks.items()}
@@ -127,7 +127,7 @@ class Writer:
             elif is_repeat(draft, first):
                 outcomes.append(Committed(draft, (first,), dup=True))
             else:
-                outcomes.append(Failed(draft, CID_REUSED))
+                outcomes.append(Failed(draft, cid_reused()))
         self._connection.executemany(INSERT, rows)
         return outcomes
 
@@ -176,6 +176,18 @@ class Writer:
             [(encode(entry.content), entry.seal, number, entry.seq) for entry in bare],
         )
         return {(stream, entry.seq): entry for entry in bare}
+
+    def _rule(self, number: int, entry: Entry) -> None:
+        """As `port.keep_rule` keeps it."""
+        for moot in taken_back(entry.content):
+            self._connection.execute("DELETE FROM rule WHERE stream = ? AND kind = ? AND person = ?", (number, *moot))
+        slot = slot_of(entry.stream, entry.content)
+        if slot is not None:
+            until = until_of(entry.content)
+            if slot[0] in ("banned", "muted"):
+                ended = "DELETE FROM rule WHERE stream = ? AND kind = ? AND until <= ?"
+                self._connection.execute(ended, (number, slot[0], entry.ts))
+            self._connection.execute(RULE, (number, *slot, entry.seq, until))
 
     def _mark(self, reader: str, place: str, seq: int) -> int:
         (marked,) = self._connection.execute(

@@ -24,9 +24,9 @@ from gochatsecure.chat.model import (
     Unbanned,
     Unmuted,
     room_stream,
-    slot_of,
 )
 from gochatsecure.chat.standing import LONGEST_SLOW, Standing
+from gochatsecure.log.port import keep_rule
 
 NOW = 1_000_000_000
 ROOM = room_stream("den")
@@ -70,22 +70,22 @@ class Rules(unittest.TestCase):
         self.assertIn("gus", room.banned)
         self.assertEqual(room.role_of(Identity("max", "s9", Role.GUEST)), Role.GUEST)
 
-    def test_folding_only_the_last_of_each_slot_comes_to_the_same(self) -> None:
+    def test_folding_only_those_that_count_comes_to_the_same(self) -> None:
         some: list[Content] = [
             Ranked("max", "moderator"),
             Ranked("max", "member"),
             Invited("max", "den"),
             Kicked("max", "x"),
             Banned("max", None, "x"),
-            Unbanned("max"),
+            Unbanned("max~s1"),
+            Muted("max~s1", None, "x"),
+            Unmuted("max"),
             Opened("private"),
         ]
         for rules in itertools.permutations(some, 5):
-            last: dict[object, Entry] = {}
+            last: dict[tuple[str, str], Entry] = {}
             for seq, rule in enumerate(rules):
-                slot = slot_of(ROOM, rule)
-                last.pop(slot, None)
-                last[slot] = Entry(ROOM, seq, NOW, "olga", None, rule)
+                keep_rule(last, Entry(ROOM, seq, NOW, "olga", None, rule))
             short, whole = Standing(last.values()), standing(*rules)
             with self.subTest(rules):
                 for name in Standing.__slots__:
@@ -182,6 +182,17 @@ class Rights(unittest.TestCase):
         ):
             with self.subTest(command), self.assertRaises(Refusal):
                 room.check_right(identity, command, untouched=untouched)
+
+    def test_nothing_but_a_role_founds_a_room_whatever_names_are_in_it(self) -> None:
+        public = Identity("public", "")
+        for command in (
+            Open("den", "public", "owner"),
+            Invite("den", "public", "owner"),
+            Kick("den", "public", "owner"),
+        ):
+            with self.assertRaises(Refusal) as caught:
+                standing().check_right(public, command, untouched=True)
+            self.assertEqual(caught.exception.code, "not_allowed")
 
     def test_where_nobody_owns_the_room_everybody_may_say_what_it_is_about(self) -> None:
         self.assertEqual(allowed(standing(), GUEST, SetTopic("den", "cats")), "")

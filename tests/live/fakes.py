@@ -10,6 +10,7 @@ from gochatsecure.auth.jwt import TokenError
 from gochatsecure.chat.chain import SALT, advance, erased, genesis
 from gochatsecure.chat.errors import Temporary
 from gochatsecure.chat.model import (
+    RULES,
     Deleted,
     Draft,
     Entry,
@@ -20,7 +21,6 @@ from gochatsecure.chat.model import (
     Stream,
     Told,
     room_stream,
-    slot_of,
     target_of,
     text_of,
 )
@@ -106,7 +106,7 @@ class HeldLog:
     async def look(self, stream: Stream, limit: int) -> Opening:
         await self._readable()
         kept = self.kept.get(stream, [])
-        rules = [entry for entry in kept if slot_of(stream, entry.content) is not None]
+        rules = [entry for entry in kept if type(entry.content) in RULES]
         return Opening(self.position(stream), kept[max(0, len(kept) - limit) :], rules)
 
     async def read(self, stream: Stream, after: int, limit: int) -> list[Entry]:
@@ -213,7 +213,7 @@ class World:
         self.limits = Limits(**limits)
         self.log = log or HeldLog()
         self.identities: dict[str, Identity] = {}  # by token, for those who refresh
-        self.gatherer = Gatherer(lambda flush: None)
+        self.gatherer = Gatherer(lambda flush: None, lambda seconds, flush: None)
         self.hub = Hub(
             self.log,
             limits=self.limits,

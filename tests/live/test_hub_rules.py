@@ -207,10 +207,21 @@ class Ranks(RulesTestCase):
         self.world.hub.connect(opal.session)
         await self.world.hub.begin(opal.session, "")
         self.assertEqual((await opal.asks("join", room="den"))["role"], "owner")
+        await self.enter("gina", guest=False)
         await self.rule(opal, "role", name="gina", role="owner")
         self.assertEqual(await self.rule(opal, "kick", name="olga"), "not_allowed")
         await self.rule(opal, "kick", name="mona")
         self.assertEqual(self.mona.session.rooms, set())
+
+    async def test_nobody_is_given_a_role_whom_nobody_knows(self) -> None:
+        """Else it would be whoever registers that name first."""
+        self.assertEqual(await self.rule(self.olga, "role", name="nobody", role="moderator"), "not_connected")
+        self.mona.leaves()
+        for role in ("member", "moderator"):  # she is away, but has a role there
+            await self.rule(self.olga, "role", name="mona", role=role)
+            mona = await self.begin("mona", guest=False)
+            self.assertEqual((await mona.asks("join", room="den"))["role"], role)
+            mona.leaves()
 
     async def test_two_cannot_found_one_room(self) -> None:
         max_, otto = await self.enter("max", "new", guest=False), await self.enter("otto", "new", guest=False)
@@ -238,7 +249,7 @@ class Typed(RulesTestCase):
             "/slow 0": "(Room) olga took slow mode back",
             "/visibility private": "(Room) olga made this room private",
             "/invite gus": "(Room) olga invited gus to den",
-            "/role otto owner": "(Room) olga made otto an owner",
+            "/role mona owner": "(Room) olga made mona an owner",
             "/ban gus": "(Room) olga banned gus",
         }
         for line, wanted in typed.items():
@@ -253,7 +264,7 @@ class Typed(RulesTestCase):
         self.world.log.commit()
         self.assertEqual(olga.seen(), ["(Room) olga took the ban of gus back"])
         olga.types("/who")
-        self.assertEqual(olga.seen(), ["# in den: mona (moderator), olga (owner)"])
+        self.assertEqual(olga.seen(), ["# in den: mona (owner), olga (owner)"])
 
 
 class Repeating(RulesTestCase):

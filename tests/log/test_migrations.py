@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import sqlite3
 import unittest
 from contextlib import closing
 from typing import Any
 from unittest import mock
 
+from gochatsecure.chat.model import (
+    KIND_OF,
+    Banned,
+    Entry,
+    Invited,
+    Kicked,
+    Muted,
+    Ranked,
+    Slowed,
+    Unbanned,
+    Unmuted,
+    room_stream,
+    until_of,
+)
 from gochatsecure.errors import StoreError
 from gochatsecure.log import migrations
 from gochatsecure.log.migrations import APPLICATION_ID, STEPS, migrate, refuse_foreign
+from gochatsecure.log.port import keep_rule
+from gochatsecure.log.rows import INSERT, row_of
 from tests.support import temporary_folder
 
-RELEASED = ("6050382268ee9e65c61ae2b581181d56744091249b715b684964d4c958dbd778",)
+RELEASED = (
+    "6050382268ee9e65c61ae2b581181d56744091249b715b684964d4c958dbd778",
+    "b7164aafc1a16eae812b4149f00c5f4eaca52dfb905833b6269f13e980244efb",
+)
 """The SHA-256 of each released step. Add a line with a new step; never change one."""
 
 
@@ -101,6 +121,38 @@ class Steps(MigrationTestCase):
             self.migrate()
         self.assertEqual((self.versions(), self.schema()), ((0, 0), []))
         self.migrate()
+
+
+class Rules(MigrationTestCase):
+    def test_of_the_rules_of_earlier_files_those_are_kept_that_count(self) -> None:
+        """The second step does as `keep_rule` does, from the last of each kind and about each key."""
+        choose = random.Random(2).choice
+        people = ("max", "mona", "gus~s1", "gus~s2")
+        for run in range(20):
+            self.path = temporary_folder() / "chat.db"
+            with mock.patch.object(migrations, "STEPS", STEPS[:1]):
+                self.migrate()
+            self.run_on("INSERT INTO stream VALUES (1, 'room/den', 1, x''), (2, 'room/other', 1, x'')")
+            rules: dict[tuple[str, str], Entry] = {}
+            for seq in range(1, 30):
+                whom, until = choose(people), choose((None, seq + 1, seq + 10))
+                kind: Any = choose((Kicked, Banned, Unbanned, Muted, Unmuted, Ranked, Invited, Slowed))
+                more = {Kicked: ("",), Banned: (until, ""), Muted: (until, ""), Ranked: ("member",), Invited: ("den",)}
+                content = Slowed(seq) if kind is Slowed else kind(whom, *more.get(kind, ()))
+                entry = Entry(room_stream("den"), seq, seq, "olga", None, content)
+                keep_rule(rules, entry)
+                person = "" if kind is Slowed else whom
+                with closing(sqlite3.connect(self.path)) as connection, connection:
+                    for stream in (1, 2):
+                        connection.execute(INSERT, row_of(stream, entry))
+                        values = (stream, KIND_OF[kind], person, seq)
+                        connection.execute("INSERT OR REPLACE INTO rule VALUES (?, ?, ?, ?)", values)
+            self.migrate()
+            wanted = {(*slot, rule.seq, until_of(rule.content)) for slot, rule in rules.items()}
+            for stream in (1, 2):
+                kept = self.ask(f"SELECT kind, person, seq, until FROM rule WHERE stream = {stream}")
+                with self.subTest(run, stream=stream):
+                    self.assertEqual(set(kept), wanted)
 
 
 class Refusals(MigrationTestCase):
