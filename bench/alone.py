@@ -7,7 +7,6 @@ import os
 import random
 import secrets
 import shutil
-import signal
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -253,12 +252,7 @@ def where_the_time_goes() -> Results:
         file = BUILD / "profile.json"
         module = ("-m", "bench.profile", str(file))
         with Server(ours(name, "-store=memory:", json=is_json, module=module)) as server:
-            load(server, "room", seconds=1, **options)  # what it takes to come in is gone with the next signal
-            server.settle()
-            os.kill(server.pid, signal.SIGUSR1)
-            load(server, "room", seconds=4, warm=0, **options)
-            os.kill(server.pid, signal.SIGUSR2)
-            server.settle()
+            load(server, "room", seconds=4, mark=1, **options)
         samples = json.loads(file.read_text())
         total = sum(samples.values())
         found[name] = {place: round(count / total, 4) for place, count in samples.items()}

@@ -19,9 +19,9 @@ def load(server: Server, scenario: str, *, seconds: float, warm: float = 0.5, **
     """What one run of the generator found. Raises Wrong."""
     words = command(server, scenario, seconds=seconds, warm=warm, **options)
     try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=180, check=False)
+        done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
     except subprocess.TimeoutExpired:
-        raise Wrong(f"{server.kind.name}, {scenario}: it took over three minutes") from None
+        raise Wrong(f"{server.kind.name}, {scenario}: it took over five minutes") from None
     if done.returncode:
         raise Wrong(f"{server.kind.name}, {scenario}: {done.stderr.strip() or done.returncode}")
     found: dict[str, Any] = json.loads(done.stdout)

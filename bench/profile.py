@@ -52,7 +52,7 @@ def _sample(number: int, frame: FrameType | None) -> None:
 def _main() -> int:
     signal.signal(signal.SIGPROF, _sample)
     signal.setitimer(signal.ITIMER_PROF, 0.001, 0.001)
-    # From here on only what happens under load counts: `bench.alone` asks for a fresh start with SIGUSR1.
+    # The generator says with these when its measuring begins and ends.
     signal.signal(signal.SIGUSR1, lambda number, frame: _samples.clear())
     signal.signal(signal.SIGUSR2, lambda number, frame: _write())
     return main(sys.argv[2:])

@@ -184,14 +184,16 @@ def goals() -> str:
     sizes, lengths = results["sizes"].get("ours, memory", {}), list(results["lengths"].values())
     rows: list[list[str]] = []
 
-    def aim(words: str, goal: str, reached: float, ok: bool, unit: str = "x") -> None:
-        rows.append([words, goal, f"{_number(reached)}{unit}", "yes" if ok else "**no**"])
+    def aim(words: str, goal: str, reached: float, ok: bool, unit: str = "x", cpu: str = "") -> None:
+        rows.append([words, goal, f"{_number(reached)}{unit}", cpu, "yes" if ok else "**no**"])
 
     def ratio(words: str, scenario: str, ours: str, other: str, least: float) -> None:
         mine, theirs = found[scenario].get(ours), found[scenario].get(other)
         if mine and theirs:
             reached = mine["per_s"] / theirs["per_s"]
-            aim(f"{words}, {ours.removeprefix('ours, ')}, against {other}", f"{least:g}x", reached, reached >= least)
+            cpu = f"{_number(theirs['cpu_us'] / mine['cpu_us'])}x"
+            words = f"{words}, {ours.removeprefix('ours, ')}, against {other}"
+            aim(words, f"{least:g}x", reached, reached >= least, cpu=cpu)
 
     for ours, least in (("ours, memory", 10.0), ("ours, sqlite", 6.0)):
         for other, most in (("websockets", least), ("plain, with a log", least), ("Node ws", 1.0), ("Go gorilla", 1.0)):
@@ -219,9 +221,9 @@ def goals() -> str:
     ):
         times = lengths[-1][name] / lengths[0][name]
         aim(f"{words}, a million entries against a thousand", "as long", times, times <= 2)
-    began = results["start"]["answered_s"]
-    aim("start to the first answer", "at most 0.5 s", began, began <= 0.5, " s")
-    return table(["", "goal", "reached", ""], rows)
+    began = results["start"]["accepted_s"]
+    aim("start to the first accepted connection", "at most 0.5 s", began, began <= 0.5, " s")
+    return table(["", "goal", "reached", "by CPU time", ""], rows)
 
 
 PARTS: dict[str, tuple[str, Callable[[], str]]] = {

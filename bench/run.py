@@ -132,7 +132,8 @@ def sizes(rounds: int, seconds: float) -> Results:
                     if size > largest:
                         continue
                     try:
-                        one = load(server, "room", seconds=seconds, users=size, senders=10, window=1, patience=60)
+                        options = {"users": size, "senders": 10, "window": 1, "at_once": 512, "patience": 60}
+                        one = load(server, "room", seconds=seconds, **options)
                         found[kind.name][str(size)].append(one)
                         say(f"    a room of {size:6}, {kind.name:22} {_in_words(one)}")
                     except Wrong as error:

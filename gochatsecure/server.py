@@ -124,7 +124,6 @@ class ChatServer:
             make_salt=secrets.token_bytes,
             wall=self._wall,
             monotonic=loop.time,
-            look=lambda: watch.look_at_accounts(),
         )
         routes = self._routes = Routes(
             sign_in=sign_in,

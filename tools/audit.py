@@ -51,25 +51,31 @@ def code_lines(file: str) -> frozenset[int]:
 
 
 def surface() -> Mapping[str, int]:
-    """What is reached before a sign-in, as the list names it: its lines of code."""
+    """The functions that are reached before a sign-in, as `MODULE:QUALNAME`: their lines of code."""
     counts: dict[str, int] = {}
-    for symbol in listed()["surface"]:
-        file, first, last = place(symbol)
-        counts[symbol] = sum(first <= line <= last for line in code_lines(file))
+    for module, names in listed()["surface"].items():
+        for name in names.split():
+            file, first, last = place(f"{module}:{name}")
+            counts[f"{module}:{name}"] = sum(first <= line <= last for line in code_lines(file))
     return counts
 
 
-def covers(symbol: str, file: str, name: str) -> bool:
-    """Whether this function, of that file of the package, is a part of what the list names so."""
-    module, _, listed_name = symbol.partition(":")
-    inside = not listed_name or name == listed_name or name.startswith(f"{listed_name}.")
-    return inside and file == f"{module.replace('.', '/')}.py"
+def surface_by_module() -> Mapping[str, tuple[int, int]]:
+    """By module: how many lines of it are reached before a sign-in, and how many it has."""
+    reached: Counter[str] = Counter()
+    for symbol, count in surface().items():
+        reached[symbol.partition(":")[0]] += count
+    return {module: (count, len(code_lines(place(module)[0]))) for module, count in reached.items()}
 
 
 def ceiling(name: str) -> int:
     """The most lines that the list allows: of the `surface`, of the `program`."""
     most: int = listed()["ceilings"][name]
     return most
+
+
+BESIDE = ("client", "conformance")
+"""Rooms that no server needs: a library for those who write clients, and a kit for those who write either."""
 
 
 def budget() -> Mapping[str, int]:
@@ -81,6 +87,11 @@ def budget() -> Mapping[str, int]:
             code_lines(path.relative_to(ROOT).as_posix())
         )
     return counts
+
+
+def program() -> int:
+    """Lines of code of the server: what has to be read to know what it does."""
+    return sum(count for room, count in budget().items() if room not in BESIDE)
 
 
 def locked() -> Sequence[Locked]:
@@ -159,7 +170,11 @@ def report() -> str:
     """All of it, for who reads it at a terminal."""
     counts, rooms = surface(), budget()
     text = [f"Reached before a sign-in: {sum(counts.values())} lines of code, {ceiling('surface')} allowed"]
-    text += [f"  {count:5}  {symbol}" for symbol, count in counts.items()]
+    for module, (reached, whole) in surface_by_module().items():
+        text.append(f"  {reached:5}  of {whole:4}  {module}")
+        for symbol, count in counts.items():
+            if symbol.startswith(f"{module}:"):
+                text.append(f"  {count:19}  {symbol.partition(':')[2]}")
     text += ["", "Controls"]
     for key, boundary in boundaries().items():
         text += ["", f"  {boundary}"]
@@ -170,8 +185,10 @@ def report() -> str:
     text += ["", "Dependencies at run time, locked in requirements.txt"]
     for one in locked():
         text += [f"  {one.name} {one.version}", *(f"    sha256:{content}" for content in one.hashes)]
-    text += ["", f"Lines of code: {sum(rooms.values())}, {ceiling('program')} allowed"]
-    text += [f"  {count:5}  {room}" for room, count in rooms.items()]
+    text += ["", f"Lines of code of the server: {program()}, {ceiling('program')} allowed"]
+    text += [f"  {count:5}  {room}" for room, count in rooms.items() if room not in BESIDE]
+    text += ["", "Lines of code beside it, which no server needs"]
+    text += [f"  {rooms[room]:5}  {room}" for room in BESIDE]
     text += ["", "Bill of materials (CycloneDX)", json.dumps(bill_of_materials(), indent=2)]
     return "\n".join(text)
 

@@ -47,7 +47,7 @@ PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "errors": ("docs/protocol.md", reference.errors),
     "close-codes": ("docs/protocol.md", reference.close_codes),
     "controls": ("docs/security.md", review.controls_by_boundary),
-    "surface": ("docs/security.md", review.surface_by_module),
+    "surface": ("docs/security.md", review.reached_by_strangers),
     **report.PARTS,
 }
 """By name: the page that the part stands in, and what makes it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .audit import ceiling, held, surface
+from .audit import ceiling, held, surface, surface_by_module
 from .controls import Control, boundaries, controls
 from .reference import table
 
@@ -23,8 +23,7 @@ def _row(control: Control) -> Sequence[str]:
     return control.id, control.threat, control.requirement, where, "; ".join(control.sources), held(control)
 
 
-def surface_by_module() -> str:
-    counts = surface()
-    rows = [(f"`{symbol}`", str(count)) for symbol, count in counts.items()]
-    total = f"**{sum(counts.values())}** of {ceiling('surface')} allowed"
-    return table(("reached before a sign-in", "lines of code"), [*rows, ("all of it", total)])
+def reached_by_strangers() -> str:
+    rows = [(f"`{module}`", str(count), str(whole)) for module, (count, whole) in surface_by_module().items()]
+    total = f"**{sum(surface().values())}**, {ceiling('surface')} allowed"
+    return table(("reached before a sign-in", "lines of code", "of the module's"), [*rows, ("all of it", total, "")])

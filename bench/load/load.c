@@ -14,6 +14,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +25,7 @@
 enum { AT_ONCE = 64, SIGN_INS = 8, TEXT = 4096, STAMP = 1 + 5 + 9 + 16, FLIGHT = 65536 };
 
 /* Options. */
-static int port, pid, users = 100, rooms = 1, senders = 10, window = 1, size = 64, at_once = AT_ONCE;
+static int port, pid, users = 100, rooms = 1, senders = 10, window = 1, size = 64, at_once = AT_ONCE, mark;
 static double rate, seconds = 5, warm = 1, patience = 10;
 static bool json;
 static const char *scenario;
@@ -41,6 +42,7 @@ static struct option_row { const char *name; int *number; double *real; const ch
     {"seconds", NULL, &seconds, "measured"},
     {"warm", NULL, &warm, "seconds before that"},
     {"patience", NULL, &patience, "seconds without any progress that mean failure"},
+    {"mark", &mark, NULL, "1: tell the server when the measuring begins and ends, by SIGUSR1 and SIGUSR2"},
     {"at-once", &at_once, NULL, "handshakes under way at a time while people come"},
 };
 
@@ -348,6 +350,7 @@ static void run_room(void) {
         if (!measuring && !from.ns && now >= begin) {
             from.ns = now, from.cpu = cpu_of_server(), from.mine = cpu_of_mine();
             from.deliveries = deliveries, from.sent = sent, from.acks = acks, measuring = true;
+            if (mark) kill(pid, SIGUSR1);
         }
         if (now >= end) break;
         next = measuring ? end : begin;
@@ -365,6 +368,7 @@ static void run_room(void) {
     to.ns = now_ns(), to.cpu = cpu_of_server(), to.mine = cpu_of_mine();
     to.deliveries = deliveries, to.sent = sent, to.acks = acks;
     measuring = talking = false;
+    if (mark) kill(pid, SIGUSR2);
     uint64_t all = expected(), last = 0;
     for (int64_t progress = now_ns(); deliveries < all || (json && acks + refused < sent);) {
         links_wait(now_ns() + 100000000);

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 
 class Refusal(Exception):
-    """A command that is not carried out: nothing is stored, nothing is shown, the session stays.
+    """A command that is not carried out: nothing is stored, nothing is shown, the session stays. Made anew each time it
+    is raised: one that is kept would keep what it was ever raised through, frames, sessions and all.
 
     `code` is stable and for programs; `message` is one sentence for people and never repeats what was sent.
     """

@@ -27,6 +27,7 @@ from .model import (
 from .table import MAY
 
 RANKS = {str(role): role for role in Role}
+SLOW_MODE = "slow_mode"
 LONGEST_SLOW = 6 * 3600  # seconds between two messages; Discord's slow mode ends there, too
 
 
@@ -104,7 +105,7 @@ class Standing:
         """Raises Refusal if it may not be in the room."""
         sentence = self.banned.get(identity.name)
         if sentence is not None and sentence.holds(now_ms) and self.role_of(identity) < Role.MODERATOR:
-            raise BANNED
+            raise Refusal("banned", "you are banned from that room")
         if not self.admits(identity):
             raise Refusal("invite_only", "that room is private; somebody who runs it has to invite you")
 
@@ -119,8 +120,8 @@ class Standing:
         if not self.seconds or last_ms is None or self.role_of(identity) >= Role.MODERATOR:
             return
         wait = last_ms + 1000 * self.seconds - now_ms
-        if wait > 0:
-            raise Temporary("slow_mode", f"this room takes one message in {self.seconds} s from each; wait", wait)
+        if 0 < wait <= 1000 * self.seconds:  # else the clock was turned back, and nobody waits for that
+            raise Temporary(SLOW_MODE, f"this room takes one message in {self.seconds} s from each; wait", wait)
 
     # Deciding about rules.
 
@@ -182,6 +183,3 @@ class Standing:
 def _check_room(rules: Collection[str], about: str, most: int) -> None:
     if about not in rules and len(rules) >= most:
         raise Refusal("too_many_rules", f"a room has at most {most} such rules; take others back first")
-
-
-BANNED = Refusal("banned", "you are banned from that room")

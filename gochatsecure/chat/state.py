@@ -217,8 +217,7 @@ class Lobby:
             inboxes = dict.fromkeys((inbox_stream(identity.key), inbox_stream(to.key)))  # once, to oneself
             return Draft(identity.key, now_ms, tuple((inbox, told) for inbox in inboxes), command.cid)
         room = self.room_of(identity, command.room)
-        if identity.name in room.judged or (isinstance(command, Rank) and room.judged):
-            raise JUDGED
+        self._check_judged(identity, room, command, about)
         room.standing.check_right(identity, command, untouched=not room.position.last and not room.pending)
         if isinstance(command, Say | Edit | React | SetTopic):
             room.standing.check_voice(identity, now_ms)
@@ -232,6 +231,16 @@ class Lobby:
         content = content_of(command, whom.key, now_ms)
         streams = [room.stream, *([inbox_stream(whom.key)] if isinstance(content, Invited) else [])]
         return Draft(identity.key, now_ms, tuple((stream, content) for stream in streams), command.cid)
+
+    def _check_judged(self, identity: Identity, room: Room, command: Append, about: object) -> None:
+        """Raises Temporary where something that is on its way may change who has the right to do this."""
+        concerned = {identity.name}
+        if isinstance(command, Judge):
+            concerned.add(command.name)
+        elif isinstance(command, Delete) and isinstance(about, Entry):
+            concerned.add(name_of(about.sender))
+        if room.judged.keys() & concerned or (isinstance(command, Rank | SetTopic) and room.judged):
+            raise judged()
 
     def _person(self, name: str, about: Entry | Identity | None) -> Identity:
         found = about or self.holder(name)
@@ -258,7 +267,7 @@ class Lobby:
             case Say(_, text, _, _, reply_to):
                 self._check_text(text)
                 if reply_to is not None and reply_to > room.position.last:
-                    raise _NO_MESSAGE
+                    raise _no_message()
                 room.standing.check_pace(identity, room.said.get(identity.key), now_ms)
             case Edit(_, seq, text):
                 self._check_text(text)
@@ -290,11 +299,11 @@ class Lobby:
     def _check_target(self, room: Room, seq: int, about: object, may: Callable[[str], bool]) -> None:
         """`may`: whether what this author, a key, has said may be changed so."""
         if not isinstance(about, Entry) or not isinstance(about.content, Posted):
-            raise _NO_MESSAGE
+            raise _no_message()
         if not may(about.sender):
-            raise _NOT_YOURS
+            raise _not_yours()
         if seq in room.deleting or is_erased(about):
-            raise _DELETED
+            raise _deleted()
 
     def answer(self, identity: Identity, question: Command) -> Event:
         """The answer to a question about the present moment. Raises Refusal."""
@@ -326,7 +335,7 @@ class Lobby:
         """The open room of that name, if this identity is in it. Raises Refusal."""
         room = self.rooms.get(name)
         if room is None or identity.name not in room.members:
-            raise NOT_A_MEMBER
+            raise not_a_member()
         return room
 
     # What has happened.
@@ -361,8 +370,21 @@ def _is_listed(room: Room, identity: Identity) -> bool:
     return room.standing.visibility == "public" or identity.name in room.members
 
 
-NOT_A_MEMBER = Refusal("not_a_member", "you are not in that room; join it first")
-_NO_MESSAGE = Refusal("no_such_message", "there is no message of that number in this room")
-_DELETED = Refusal("message_deleted", "that message has been deleted")
-_NOT_YOURS = Refusal("not_yours", "that message is somebody else's; you can change your own")
-JUDGED = Temporary("room_busy", "something is being decided about who is who in this room; try again", 100)
+def not_a_member() -> Refusal:
+    return Refusal("not_a_member", "you are not in that room; join it first")
+
+
+def _no_message() -> Refusal:
+    return Refusal("no_such_message", "there is no message of that number in this room")
+
+
+def _deleted() -> Refusal:
+    return Refusal("message_deleted", "that message has been deleted")
+
+
+def _not_yours() -> Refusal:
+    return Refusal("not_yours", "that message is somebody else's; you can change your own")
+
+
+def judged() -> Temporary:
+    return Temporary("room_busy", "something is being decided about who is who in this room; try again", 100)

@@ -215,6 +215,7 @@ TABLE: tuple[Row, ...] = (
     Row("", commands.Quit, (), "leave", "/quit"),
 )
 MAY: Mapping[type[Any], Role] = MappingProxyType({row.command: row.may for row in TABLE})
+OP_OF: Mapping[type[Any], str] = MappingProxyType({row.command: row.op for row in (SAY, TELL, *TABLE) if row.op})
 BY_WORD: Mapping[str, Row] = MappingProxyType({row.word: row for row in TABLE if row.word is not None})
 BY_OP: Mapping[str, Row] = MappingProxyType({row.op: row for row in (SAY, TELL, *TABLE) if row.op})
 

@@ -11,7 +11,7 @@ from ..chat.events import Found, Marked, Messages, Replayed, UnreadList
 from ..chat.fold import fold
 from ..chat.model import Identity, Message, Stream, inbox_stream, room_stream
 from ..chat.standing import Standing
-from ..chat.state import NOT_A_MEMBER, Lobby
+from ..chat.state import Lobby, not_a_member
 from ..limits import Limits
 from ..log.port import Anchor, Log, Page
 from .fanout import Fanout
@@ -73,9 +73,10 @@ class Archive:
             raise Refusal("text_missing", "there is no text to look for; type some")
         limit, before, more = min(command.limit or 20, self._limits.history_page), command.before, True
         found: list[Message] = []
+        stream = self._stream(session, command.room, None)
         for _ in range(self._limits.search_pages):
-            stream = self._stream(session, command.room, None)
             page = await self._log.page(stream, Anchor(before=before), self._limits.history_page)
+            self._stream(session, command.room, None)  # it may have left meanwhile
             for message in reversed(_folded(page)):
                 if wanted in message.text.casefold():
                     found.append(message)
@@ -86,7 +87,6 @@ class Archive:
             before, more = page.first, page.more
             if not more:
                 break
-        self._stream(session, command.room, None)
         return Found(command.room, found, before or 1, more)
 
     async def inbox(self, session: Session, command: Inbox) -> Replayed:
@@ -135,7 +135,7 @@ class Archive:
         if room is None:
             return inbox_stream(session.identity.key)
         if room not in session.rooms:
-            raise NOT_A_MEMBER
+            raise not_a_member()
         return room_stream(room)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import NamedTuple
@@ -38,7 +39,7 @@ from ..chat.events import Acked, Done, Event, Refreshed, Typing
 from ..chat.model import Entry, Identity, Told, inbox_stream, name_of
 from ..chat.state import Lobby
 from ..limits import Limits
-from ..log.port import CID_REUSED, Committed, Log
+from ..log.port import Committed, Log, Outcome, cid_reused
 from ..wire.websocket import NORMAL
 from .archive import Archive
 from .doors import Doors
@@ -81,6 +82,8 @@ class Desk:
         self._is_owned = is_owned
         self._wall = wall
         self._monotonic = monotonic
+        self._under_way: dict[tuple[str, str | None], Pending] = {}  # by sender and cid: its newest draft
+        self._awaited: dict[tuple[str, str | None], list[asyncio.Future[None]]] = {}  # who waits for its outcome
         self._typing = Rates(1 / limits.typing_s, 1, limits.tracked_addresses)
 
     def do(self, session: Session, asked_as: RequestId, command: Command) -> Step | None:
@@ -130,6 +133,8 @@ class Desk:
         draft = self._lobby.decide(session.identity, command, now_ms, about)
         self._log.append(draft._replace(context=pending))
         session.pending += 1
+        if draft.cid is not None:
+            self._under_way[draft.sender, draft.cid] = pending
         if not isinstance(command, Tell):
             self._lobby.rooms[command.room].begin(session.identity, command, now_ms)
 
@@ -153,13 +158,23 @@ class Desk:
 
     async def repeat(self, session: Session, command: Append, refusal: Refusal) -> Acked:
         """What is refused now may be stored already: then that is the answer. Raises Refusal."""
-        first = None if command.cid is None else await self._log.find(session.identity.key, command.cid)
-        if first is None:
+        if command.cid is None or (first := await self._find(session.identity.key, command.cid)) is None:
             raise refusal
         if not says_again(command, first):
-            raise CID_REUSED
+            raise cid_reused()
         epoch = (await self._log.look(first.stream, 0)).position.epoch
         return Acked(first, epoch, dup=True, delivered=self._delivered(first))
+
+    async def _find(self, sender: str, cid: str) -> Entry | None:
+        """The entry that was made under this cid, also if it was still on its way, from another session, when asked."""
+        while True:
+            while (sender, cid) in self._under_way:
+                outcome = asyncio.get_running_loop().create_future()
+                self._awaited.setdefault((sender, cid), []).append(outcome)
+                await outcome
+            first = await self._log.find(sender, cid)
+            if first is not None or (sender, cid) not in self._under_way:
+                return first
 
     def _show_typing(self, session: Session, command: Type) -> None:
         name = session.identity.name
@@ -185,8 +200,16 @@ class Desk:
             self._doors.leave(session, room)
         return Refreshed(identity.expires - self._wall())
 
-    def settled(self, command: Append) -> None:
-        """The draft that this has made is no longer under way: its room may be forgotten."""
+    def settled(self, outcome: Outcome) -> None:
+        """The draft is no longer under way: who waits for that goes on, its room may be forgotten."""
+        sender, _, _, cid, pending = outcome.draft
+        if cid is not None and self._under_way.get((sender, cid)) is pending:
+            del self._under_way[sender, cid]
+            for waiting in self._awaited.pop((sender, cid), ()):
+                if not waiting.done():  # else it has gone meanwhile
+                    waiting.set_result(None)
+        assert isinstance(pending, Pending)
+        command = pending.command
         if not isinstance(command, Tell):
             self._lobby.rooms[command.room].settle(command)
             self._doors.forget_if_idle(command.room)

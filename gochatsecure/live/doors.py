@@ -10,7 +10,7 @@ from ..chat.errors import Refusal
 from ..chat.events import Entered, Joined, Left, Replay
 from ..chat.model import Message, Stream, room_of_stream, room_stream
 from ..chat.names import canonical_room
-from ..chat.state import JUDGED, NOT_A_MEMBER, Lobby, Room
+from ..chat.state import Lobby, Room, judged, not_a_member
 from ..chat.table import named
 from ..limits import Limits
 from ..log.port import Log
@@ -66,7 +66,7 @@ class Doors:
 
     def _check_entry(self, session: Session, room: Room) -> None:
         if session.identity.name in room.judged:
-            raise JUDGED
+            raise judged()
         room.standing.check_entry(session.identity, int(self._wall() * 1000))
 
     async def _open(self, name: str) -> Room:
@@ -111,7 +111,7 @@ class Doors:
     def leave(self, session: Session, name: str, *, silently: bool = False) -> None:
         """Raises Refusal if the session is not in it. `silently`: everybody is leaving."""
         if name not in session.rooms:
-            raise NOT_A_MEMBER
+            raise not_a_member()
         room = self._lobby.rooms[name]
         session.rooms.remove(name)
         if session.room == name:

@@ -16,12 +16,14 @@ from typing import TypeGuard
 
 from ..auth.guests import KeptNames
 from ..auth.rates import Distinct, Rates, Sampled
-from ..chat.commands import Append, Command, Join, RequestId, Tell
+from ..chat.commands import Append, Command, Govern, Join, Judge, RequestId, Tell
 from ..chat.errors import Refusal, Temporary
 from ..chat.events import Draining, Event, Refused, Welcome
 from ..chat.model import Entry, Identity, Stream, inbox_stream, room_of_stream
 from ..chat.names import skeleton
+from ..chat.standing import SLOW_MODE
 from ..chat.state import Lobby
+from ..chat.table import OP_OF
 from ..journal import Happening
 from ..limits import Limits
 from ..log.port import Committed, Failed, Log, Outcome
@@ -174,7 +176,6 @@ class Hub:
             elif (entered := await self._doors.join(session, Join(room))) is not None:
                 session.show(entered)
         except Refusal as refusal:
-            _let_go(refusal)
             session.show(Refused(refusal))
             session.link.close(TRY_AGAIN_LATER if refusal.temporary else FORBIDDEN, refusal.message)
 
@@ -266,7 +267,6 @@ class Hub:
                 session.answer(asked_as, answer)
 
     def _refuse(self, session: Session, asked_as: RequestId, refusal: Refusal) -> None:
-        _let_go(refusal)
         session.refusals += 1
         floods = self._refused.take(session.identity.key, self._monotonic())  # one command in ten that is done hides it
         if floods or session.refusals > self._limits.refusals:
@@ -329,8 +329,10 @@ class Hub:
             if session.open:
                 self._refuse(session, asked_as, outcome.refusal)
         else:
+            if isinstance(command, Govern) and not outcome.dup:
+                _audit(session, command, outcome.entries[0])
             session.answer(asked_as, self._desk.ack(session, command, outcome))
-        self._desk.settled(command)
+        self._desk.settled(outcome)
         if session.open:
             session.link.drained()
 
@@ -378,11 +380,16 @@ class Hub:
         return Temporary("draining", "the server is going away; nothing was sent", after)
 
 
+def _audit(session: Session, command: Govern, entry: Entry) -> None:
+    """Who has ruled what about whom. Its words, as a reason or a topic, stand in the room's log alone, under its seq.
+
+    Each is told of: it has cost its author an entry in the store, so that the log fills no faster than that."""
+    whom = {"whom": command.name} if isinstance(command, Judge) else {}
+    fields = {"username": session.identity.name, "address": session.address, "room": command.room, "seq": entry.seq}
+    _logger.info(Happening("ruled", what=OP_OF[type(command)], **whom, **fields))
+
+
 def _may_be_stored(asked: Command | Refusal, refusal: Refusal) -> TypeGuard[Append]:
     """What is refused now may have been stored when it was asked before, under the same cid."""
-    return isinstance(asked, Append) and asked.cid is not None and not refusal.temporary
-
-
-def _let_go(refusal: Refusal) -> None:
-    """Some are one for all: each would keep whatever it was ever raised through, and all that belongs to that."""
-    refusal.__traceback__ = refusal.__context__ = None
+    passing = refusal.temporary and refusal.code != SLOW_MODE  # which may last for hours
+    return isinstance(asked, Append) and asked.cid is not None and not passing

@@ -39,9 +39,9 @@ class Listener:
     ) -> None:
         loop = asyncio.get_running_loop()
         buffer = memoryview(bytearray(_BUFFER))
-        self._shared = Shared(
-            tls, limits, routes, hub, loop, Gatherer(loop.call_soon), Turn(loop.call_soon, limits.turn_of_all), buffer
-        )
+        gatherer = Gatherer(loop.call_soon, loop.call_later)
+        turn = Turn(loop.call_soon, limits.turn_of_all)
+        self._shared = Shared(tls, limits, routes, hub, loop, gatherer, turn, buffer)
         self._most = most
         self._most_per_address = most_per_address
         self._connections: set[Connection] = set()

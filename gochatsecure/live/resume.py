@@ -14,7 +14,9 @@ from ..log.port import Log
 
 T = TypeVar("T", Entry, Message)
 
-FORK = Refusal("history_fork", "the log does not hold what you have seen of it: its history was changed")
+
+def fork() -> Refusal:
+    return Refusal("history_fork", "the log does not hold what you have seen of it: its history was changed")
 
 
 async def resume(
@@ -34,14 +36,14 @@ async def resume(
     if cursor.epoch != position.epoch or cursor.seq < position.floor - 1:
         return Replay(position, recovered=False)
     if cursor.seq > position.last:
-        raise FORK
+        raise fork()
     entries = await log.read(stream, max(0, cursor.seq - 1), limits.replay_page + 1)
     position = stands()
     head = genesis(stream, position.epoch) if cursor.seq == 0 else None
     if entries and entries[0].seq == cursor.seq:
         head = entries.pop(0).head
     if cursor.head is not None and head is not None and cursor.head != head:
-        raise FORK
+        raise fork()
     entries = fitting([entry for entry in entries if entry.seq <= position.last], limits.backlog)
     if entries and entries[0].seq != cursor.seq + 1:
         return Replay(position, recovered=False)  # the oldest of them have been dropped meanwhile

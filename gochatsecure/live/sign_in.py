@@ -27,6 +27,7 @@ from ..wire.http1 import HTTPError, Request, Response
 from .authority import Authority
 from .hashing import Hashing
 from .hub import Hub
+from .watch import look_at_accounts
 
 _logger = logging.getLogger("gochatsecure")
 _T = TypeVar("_T")
@@ -50,10 +51,9 @@ class SignIn:
         make_salt: Callable[[int], bytes],
         wall: Callable[[], float],
         monotonic: Callable[[], float],
-        look: Callable[[], Awaitable[None]],
     ) -> None:
         """`ways`: the setting `sign_in`. `register`: whether anybody may register a name. `rate`: sign-ins a minute and
-        address; 0 for no limit. `make_salt`: so many bytes that nobody can guess. `look`: know what is in the store."""
+        address; 0 for no limit. `make_salt`: so many bytes that nobody can guess."""
         self._authority = authority
         self._accounts = accounts
         self._log = log
@@ -66,7 +66,6 @@ class SignIn:
         self._make_salt = make_salt
         self._wall = wall
         self._monotonic = monotonic
-        self._look = look
         tracked = limits.tracked_addresses
         self._sign_ins = Rates(rate / 60, rate, tracked)
         registrations = limits.registrations_per_hour if rate else 0
@@ -86,7 +85,7 @@ class SignIn:
         if bearer is not None and bearer.ours and bearer.name == name and not bearer.guest:
             return self._answer(200, bearer)
         if self._authority.is_taken(name):
-            raise _TAKEN
+            raise _taken()
         if bearer is not None and not (bearer.ours and bearer.name == name):
             bearer = None
         if not self._hub.is_free(name, bearer):
@@ -123,15 +122,15 @@ class SignIn:
         generation = int.from_bytes(self._make_salt(_GENERATIONS // 8))
         account = Account(name, record, Role.MEMBER, int(self._wall()), generation)
         if not await self._store(self._accounts.add(account)):
-            raise _TAKEN
-        await self._look()  # its guest's sessions end here
+            raise _taken()
+        await look_at_accounts(self._accounts, self._authority, self._hub)  # its guest's sessions end here
         _audit("registered", name, address)
         self._attempts.right(address_key(address), name, self._monotonic())
         return self._answer(201, self._owner(account))
 
     async def _check_unowned(self, name: str, bearer: Identity | None) -> None:
         if self._authority.is_taken(name):
-            raise _TAKEN
+            raise _taken()
         if self._authority.registered >= self._limits.accounts:
             raise HTTPError(503, "accounts_full", "no more names can be registered; ask the operator", _retry(3600))
         if bearer is not None and (bearer.name != name or not bearer.guest):
@@ -139,7 +138,7 @@ class SignIn:
         if not self._hub.is_free(name, bearer):
             raise HTTPError(409, "name_in_use", "somebody else has this name now; choose another, or show its token")
         if await self._store(self._log.marks(name, 1)):  # its owner signs in elsewhere: that inbox is not for sale
-            raise _TAKEN
+            raise _taken()
 
     async def sign_in(self, request: Request, address: str) -> Response:
         """POST /auth: the owner of a registered name, by its password."""
@@ -164,7 +163,7 @@ class SignIn:
             )
             newer = account._replace(password=record)
             if await self._store(self._accounts.replace(newer, account)):
-                await self._look()
+                await look_at_accounts(self._accounts, self._authority, self._hub)
         except HTTPError:
             pass
         return account
@@ -183,7 +182,7 @@ class SignIn:
         newer = account._replace(password=record, generation=account.generation + 1)
         if self._authority.objection(identity) or not await self._store(self._accounts.replace(newer, account)):
             raise HTTPError(409, "account_changed", "the account was changed meanwhile; sign in and try again")
-        await self._look()
+        await look_at_accounts(self._accounts, self._authority, self._hub)
         _audit("password_changed", name, address)
         return self._answer(200, self._owner(newer))
 
@@ -198,7 +197,7 @@ class SignIn:
         until = max(identity.expires, self._wall() + self._limits.token_s) + 60
         revocation = Revocation(identity.name, identity.sid, int(min(until, 2**53)))
         await self._store(self._accounts.revoke(revocation, self._wall()))
-        await self._look()
+        await look_at_accounts(self._accounts, self._authority, self._hub)
         self._hub.let_go(identity)
         _audit("signed_out", identity.name, address)
         return json_answer(200, {})
@@ -278,9 +277,12 @@ class SignIn:
 
 
 _CHALLENGE = (("WWW-Authenticate", "Bearer"),)
-_TAKEN = HTTPError(
-    409, "name_registered", "this name, or one that looks like it, is registered; sign in, or choose another"
-)
+
+
+def _taken() -> HTTPError:
+    return HTTPError(
+        409, "name_registered", "this name, or one that looks like it, is registered; sign in, or choose another"
+    )
 
 
 def _name(typed: str | None) -> str:

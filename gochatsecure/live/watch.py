@@ -53,6 +53,18 @@ def state_of(*paths: Path) -> _State:
     return tuple(found)
 
 
+async def look_at_accounts(accounts: Accounts, authority: Authority, hub: Hub) -> None:
+    """Know what is new in the store, and end what it has ended. Done by whoever has just written there, too."""
+    with suppress(Temporary):  # it has been logged, and the next look will do
+        changes = await accounts.changes(authority.seen)
+        if changes.seen != authority.seen:
+            names = authority.take(changes)
+            for account in changes.accounts:
+                how = {"role": str(account.role), "disabled": account.disabled}
+                _logger.info(Happening("account_changed", username=account.name, **how))
+            hub.end(authority.objection, names)
+
+
 class Watch:
     def __init__(
         self,
@@ -101,19 +113,9 @@ class Watch:
 
     async def look(self, *, again: bool = False) -> None:
         """See what has changed since the last time, and act on it. `again`: read the files however they look."""
-        await self.look_at_accounts()
+        await look_at_accounts(self._accounts, self._authority, self._hub)
         await self._look_at_keys(again)
         await self._look_at_certificate(again)
-
-    async def look_at_accounts(self) -> None:
-        with suppress(Temporary):  # it has been logged, and the next look will do
-            changes = await self._accounts.changes(self._authority.seen)
-            if changes.seen != self._authority.seen:
-                names = self._authority.take(changes)
-                for account in changes.accounts:
-                    how = {"role": str(account.role), "disabled": account.disabled}
-                    _logger.info(Happening("account_changed", username=account.name, **how))
-                self._hub.end(self._authority.objection, names)
 
     async def _look_at_keys(self, again: bool) -> None:
         path, known = self._files.signing_keys, None if again else self._keys

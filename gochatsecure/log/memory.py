@@ -25,7 +25,6 @@ from ..chat.model import (
     text_of,
 )
 from .port import (
-    CID_REUSED,
     REACTIONS,
     SCAN,
     Anchor,
@@ -37,6 +36,7 @@ from .port import (
     Sink,
     busy,
     check,
+    cid_reused,
     cut,
     groups,
     keep_rule,
@@ -206,7 +206,7 @@ class MemoryLog:
                 (first,) = self._stream(place[0]).between(place[1], place[1])
                 if is_repeat(draft, first):
                     return Committed(draft, (first,), dup=True)
-                return Failed(draft, CID_REUSED)
+                return Failed(draft, cid_reused())
         entries: list[Entry] = []
         for name, content in draft.parts:
             kept = self._stream(name)

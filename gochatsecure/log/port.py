@@ -204,7 +204,8 @@ def groups(drafts: Sequence[Draft]) -> Iterator[Sequence[Draft]]:
         yield drafts[begin:]
 
 
-CID_REUSED = Refusal("cid_reused", "this cid was used for something else; choose a new one")
+def cid_reused() -> Refusal:
+    return Refusal("cid_reused", "this cid was used for something else; choose a new one")
 
 
 def busy() -> Temporary:

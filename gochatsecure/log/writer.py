@@ -12,7 +12,7 @@ from ..chat.chain import SALT, advance, erased, genesis
 from ..chat.content import is_repeat
 from ..chat.model import RULES, Deleted, Draft, Entry, Stream, slot_of, taken_back, text_of, until_of
 from .migrations import migrate
-from .port import CID_REUSED, Committed, Failed, Outcome, unavailable
+from .port import Committed, Failed, Outcome, cid_reused, unavailable
 from .rows import COLUMNS, INSERT, RULE, Row, encode, end_of, entry_of, entry_under, row_of
 
 _logger = logging.getLogger("gochatsecure.log")
@@ -127,7 +127,7 @@ class Writer:
             elif is_repeat(draft, first):
                 outcomes.append(Committed(draft, (first,), dup=True))
             else:
-                outcomes.append(Failed(draft, CID_REUSED))
+                outcomes.append(Failed(draft, cid_reused()))
         self._connection.executemany(INSERT, rows)
         return outcomes
 

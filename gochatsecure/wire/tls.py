@@ -23,7 +23,7 @@ class TLSServer:
     buffer full of KeyUpdates would take us 50 ms.
     """
 
-    __slots__ = ("_idle", "_incoming", "_object", "_outgoing", "_rest", "_waiting", "established")
+    __slots__ = ("_closed", "_idle", "_incoming", "_object", "_outgoing", "_rest", "_waiting", "established")
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._incoming = ssl.MemoryBIO()
@@ -32,6 +32,7 @@ class TLSServer:
         self._waiting = bytearray()  # what OpenSSL has not got yet
         self._rest = 0  # bytes to come of the record of which it has got a part
         self._idle = 0
+        self._closed = False  # by the peer
         self.established = False
 
     def feed(self, records: bytes | memoryview) -> None:
@@ -70,19 +71,21 @@ class TLSServer:
 
     def read(self, most: int) -> bytes | None:
         """At most so many bytes of plaintext; None when more records are needed; b"" when the peer has closed."""
-        while True:
-            admitted = bool(self._object.pending()) or self._admit()
+        while not self._closed:
+            if not (self._object.pending() or self._admit()):
+                return None  # to ask OpenSSL would raise an exception at the end of every read
             try:
                 plaintext = self._object.read(most)
+                self._closed = not plaintext
                 self._idle = max(0, self._idle - 2)  # two, so that what is idle now and then is forgotten
                 return plaintext
             except ssl.SSLWantReadError:
-                if not admitted:
-                    return None
+                pass  # that was no plaintext, or not all of a record
             except ssl.SSLZeroReturnError:
-                return b""
+                self._closed = True
             except (ssl.SSLError, OSError) as error:
                 raise TLSFailure(_cause(error)) from None
+        return b""
 
     def write(self, plaintext: bytes) -> None:
         """Encrypt all of it; `take` returns the records. Raises TLSFailure once we have closed."""

@@ -15,7 +15,6 @@ from tests.fuzz.targets import TARGETS
 from tests.support import ROOT
 
 _SEEN = ["gochatsecure", "h11", "wsproto"]
-_TARGETS = "tests.fuzz.targets"
 LONGEST = 70_000  # bytes of an input: a little more than the longest message
 
 
@@ -23,10 +22,10 @@ def guided(target: str, seconds: int) -> None:
     import atheris  # not in every Python
 
     for name in [*sys.modules]:
-        if name.partition(".")[0] in _SEEN or name == _TARGETS:
+        if name.partition(".")[0] in (*_SEEN, "tests"):
             del sys.modules[name]
     with atheris.instrument_imports(include=_SEEN):
-        instrumented = importlib.import_module(_TARGETS).TARGETS  # again, for the fuzzer to see
+        instrumented = importlib.import_module("tests.fuzz.targets").TARGETS  # again, for the fuzzer to see
 
     corpus = ROOT / ".venv-fuzz/corpus" / target  # what a run finds worth keeping, the next one begins from
     corpus.mkdir(parents=True, exist_ok=True)

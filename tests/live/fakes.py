@@ -213,7 +213,7 @@ class World:
         self.limits = Limits(**limits)
         self.log = log or HeldLog()
         self.identities: dict[str, Identity] = {}  # by token, for those who refresh
-        self.gatherer = Gatherer(lambda flush: None)
+        self.gatherer = Gatherer(lambda flush: None, lambda seconds, flush: None)
         self.hub = Hub(
             self.log,
             limits=self.limits,

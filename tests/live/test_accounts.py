@@ -137,6 +137,14 @@ class Registering(AccountsTestCase):
         self.assertRefused(answer, 400, "username_invalid")
         self.assertEqual(self.hashes.call_count, 0)
 
+    async def test_each_record_has_a_salt_of_its_own(self) -> None:
+        server = await self.start()
+        for name in ("alice", "bob"):
+            await self.register(server, name)
+        salts = {account.password.split("$")[4] for account in self.accounts(server).values()}
+        self.assertEqual({len(bytes.fromhex(salt)) for salt in salts}, {16})
+        self.assertEqual(len(salts), 2)
+
     async def test_may_be_the_operators_alone(self) -> None:
         server = await self.start(register="closed")
         answer = await post(server, "/register", username="alice", password=PASSWORD)

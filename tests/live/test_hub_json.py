@@ -204,7 +204,7 @@ class Sending(JSONTestCase):
         self.assertEqual(await alice.asks("join", room="three"), "too_many_rooms")
         self.assertEqual(await alice.asks("join", room="two"), "already_joined")
 
-    async def test_a_refusal_that_is_one_for_all_keeps_nothing_of_whom_it_was_told(self) -> None:
+    async def test_no_refusal_keeps_anything_of_whom_it_was_told(self) -> None:
         alice = await self.enter("alice")
         for _ in range(3):  # at once; after the session's pending message; after looking it up
             self.assertEqual(await alice.asks("members", room="elsewhere"), "not_a_member")
@@ -214,6 +214,7 @@ class Sending(JSONTestCase):
             assert waiting is not None
             self.world.log.commit()
             await waiting
+        gc.collect()  # a refusal that waited for its turn is in a circle with the frame that raised it
         kept = [error for error in gc.get_objects() if isinstance(error, Refusal)]
         self.assertEqual([(one.code, one.__traceback__) for one in kept if one.__traceback__], [])
 

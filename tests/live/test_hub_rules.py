@@ -295,3 +295,31 @@ class Repeating(RulesTestCase):
     async def test_what_cannot_be_looked_up_now_is_refused_for_a_while(self) -> None:
         self.world.log.broken = True
         self.assertEqual(await self.gus.asks("send", room="attic", text="hi", cid="g"), "store_unavailable")
+
+
+class WhatIsLogged(RulesTestCase):
+    """LOG-2: who runs a room can be asked about it, by whoever runs the server."""
+
+    async def test_each_rule_is_one_line_with_who_where_what_and_whom_and_no_word_of_it(self) -> None:
+        with self.assertLogs("gochatsecure", "INFO") as logged:
+            await self.rule(self.mona, "ban", name="gus", seconds=60, reason="a secret reason")
+            await self.rule(self.mona, "topic", text="a secret topic")
+            await self.rule(self.olga, "role", name="mona", role="member")
+        self.assertEqual(
+            [record.getMessage() for record in logged.records],
+            [
+                'ruled what=ban whom=gus username=mona address="" room=den seq=3',
+                'ruled what=topic username=mona address="" room=den seq=4',
+                'ruled what=role whom=mona username=olga address="" room=den seq=5',
+            ],
+        )
+
+    async def test_what_is_refused_fails_or_is_repeated_is_no_rule(self) -> None:
+        kick = {"op": "kick", "room": "den", "name": "gus", "cid": "k"}
+        with self.assertNoLogs("gochatsecure", "INFO"):
+            self.assertEqual(await self.gus.asks("ban", room="den", name="mona", cid="b"), "not_allowed")
+            await self.mona.asks(**kick)
+            self.world.log.fail()
+        await self.committed(self.mona, **kick)
+        with self.assertNoLogs("gochatsecure", "INFO"):
+            self.assertTrue((await self.committed(self.mona, **kick))["dup"])

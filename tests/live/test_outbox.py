@@ -13,9 +13,19 @@ class Turn:
 
     def __init__(self) -> None:
         self.asked: list[Callable[[], None]] = []
+        self.later: list[Callable[[], None]] = []
 
     def call_soon(self, callback: Callable[[], None]) -> None:
         self.asked.append(callback)
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> None:
+        self.later.append(callback)
+
+    def pass_some(self) -> None:
+        """Enough of them that what was to be done later is done."""
+        later, self.later = self.later, []
+        for callback in later:
+            callback()
 
     def end(self) -> None:
         asked, self.asked = self.asked, []
@@ -42,9 +52,44 @@ class Written:
 class OutboxTestCase(unittest.TestCase):
     def setUp(self) -> None:
         self.turn = Turn()
-        self.gatherer = Gatherer(self.turn.call_soon)
+        self.gatherer = Gatherer(self.turn.call_soon, self.turn.call_later)
         self.wire = Written()
         self.outbox = Outbox(self.gatherer, self.wire, 10)
+
+
+class WhatIsOfferedMayWait(OutboxTestCase):
+    def test_it_waits_for_company_but_not_for_long(self) -> None:
+        self.outbox.offer(b"a")
+        self.turn.end()
+        self.outbox.offer(b"b")
+        self.assertEqual((self.wire.writes, len(self.turn.later)), ([], 1))
+        self.turn.pass_some()
+        self.assertEqual(self.wire.writes, [b"ab"])
+
+    def test_it_leaves_with_what_cannot_wait_and_before_it(self) -> None:
+        self.outbox.offer(b"a")
+        self.outbox.put(b"b")
+        self.outbox.offer(b"c")
+        self.turn.end()
+        self.assertEqual(self.wire.writes, [b"abc"])
+        self.turn.pass_some()
+        self.outbox.offer(b"d")
+        self.turn.pass_some()
+        self.assertEqual(self.wire.writes, [b"abc", b"d"])
+
+    def test_it_is_left_out_where_the_peer_is_behind(self) -> None:
+        self.outbox.pause()
+        self.outbox.put(b"abc")
+        self.outbox.offer(b"d")
+        self.outbox.resume()
+        self.assertEqual(self.wire.writes, [b"abc"])
+
+    def test_nothing_is_kept_for_a_session_that_is_gone(self) -> None:
+        self.outbox.offer(b"a")
+        self.outbox.end()
+        self.outbox.offer(b"b")
+        self.turn.pass_some()
+        self.assertEqual(self.wire.writes, [])
 
 
 class WhatIsPutInOneTurnLeavesAtItsEnd(OutboxTestCase):

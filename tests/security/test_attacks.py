@@ -12,6 +12,7 @@ import time
 from asyncio.subprocess import DEVNULL, PIPE
 
 from gochatsecure import ChatServer, Limits
+from gochatsecure.auth.keyfile import retire, rotate
 from gochatsecure.auth.tokens import KeyRing
 from gochatsecure.live.connection import Connection
 from gochatsecure.live.http_stage import HTTPStage
@@ -32,9 +33,10 @@ from tests.live.support import (
     skip,
     stop_reading,
 )
-from tests.live.test_http_sign_in import minted
+from tests.live.test_accounts import PASSWORD, AccountsTestCase, post
+from tests.live.test_http_sign_in import bearing, minted
 from tests.live.test_slow_reader import HIGH_WATER, unsent
-from tests.support import PATIENCE, Raw, Rejected, temporary_folder, token
+from tests.support import PATIENCE, Client, Raw, Rejected, temporary_folder, token
 
 SUCCEEDED = "THE ATTACK SUCCEEDED"
 
@@ -50,6 +52,18 @@ class AttackTestCase(LiveTestCase):
         raw = Raw(*await asyncio.open_connection("127.0.0.1", server.port))
         self.addAsyncCleanup(raw.abort)
         return raw
+
+    async def assertHearsNothing(self, server: ChatServer, eve: Client, gain: str) -> None:
+        """Of what is said from now on."""
+        bob = await self.connect(server, "bob")
+        bob.send("the plan")
+        await bob.until("bob: the plan")
+        heard = []
+        while (line := await eve.receive()) is not None:
+            heard.append(line)
+            if line == "bob: the plan":
+                break
+        self.assertRepelled("bob: the plan" in heard, gain)
 
     async def spoken(self, server: ChatServer) -> tuple[Raw, Connection]:
         """A connection on which HTTP is spoken, and the server's side of it."""
@@ -266,17 +280,35 @@ class Tokens(AttackTestCase):
         server = await self.start(wall=clock)
         eve = await self.open(server, minted(server, "eve", life=30))
         await eve.until("eve joined the room")
-        bob = await self.connect(server, "bob")
         clock.now += 36  # a clock that differs by 5 s is allowed for
         await skip(36)
-        bob.send("the plan")
-        await bob.until("bob: the plan")
-        heard = []
-        while (line := await eve.receive()) is not None:
-            heard.append(line)
-            if line == "bob: the plan":
-                break
-        self.assertRepelled("bob: the plan" in heard, "who has no valid token any more still hears what is said")
+        await self.assertHearsNothing(server, eve, "who has no valid token any more still hears what is said")
+
+
+class Authority(AttackTestCase, AccountsTestCase):
+    """JWT-9."""
+
+    async def test_who_knew_the_old_password_listens_on(self) -> None:
+        server = await self.start()
+        ticket = await self.register(server)
+        eve = await self.open(server, (await self.sign_in(server)).json()["token"])
+        await eve.until("alice joined the room")
+        changed = await post(
+            server, "/auth/password", *bearing(ticket), password=PASSWORD, new_password="battery staple"
+        )
+        self.assertEqual(changed.status, 200)
+        await self.assertHearsNothing(server, eve, "whom the new password was to shut out still hears what is said")
+
+    async def test_who_has_stolen_a_key_listens_on(self) -> None:
+        server = await self.start()
+        eve = await self.open(server, minted(server, "eve"))
+        await eve.until("eve joined the room")
+        path = server.settings.key_path()[0]
+        (stolen,) = KeyRing.load(path).kids
+        rotate(path)
+        retire(path, stolen)
+        await server.reload()
+        await self.assertHearsNothing(server, eve, "who signs with a key that was retired still hears what is said")
 
 
 class Statements(AttackTestCase):

@@ -7,18 +7,32 @@ import contextlib
 import io
 import logging
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from types import CodeType, FrameType
+from typing import Any
+from unittest import mock
 
 from gochatsecure import ChatServer, Limits
+from gochatsecure.auth import passwords
 from gochatsecure.journal import JSONFormatter, TextFormatter
 from gochatsecure.live.stage import Hold
 from tests.live.support import LiveTestCase, eventually, frame, handshake, read_on, server_end, skip, stop_reading
-from tests.support import ROOT, Raw, Rejected, request
-from tools.audit import PACKAGE, ceiling, covers, surface
+from tests.support import ROOT, Raw, Rejected, request, temporary_folder
+from tools.audit import PACKAGE, ceiling, surface
 
 TESTS = ROOT / "tests"
+
+
+def posted(target: str, body: bytes, *headers: str) -> bytes:
+    lines = [f"POST {target} HTTP/1.1", "Host: x", f"Content-Length: {len(body)}", "Connection: close", *headers]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+JSON = "Content-Type: application/json"
+FORGED = "Authorization: Bearer eyJhbGciOiJIUzI1NiJ9.e30.AAAA"
+DAVE = b'{"username": "dave", "password": "correct horse"}'
 STRANGERS = (  # each on a connection of its own, which the server answers or closes
     b"GET / HTTP/1.1\r\nHost: chat.example.org\r\n\r\n",
     b"HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
@@ -41,13 +55,62 @@ STRANGERS = (  # each on a connection of its own, which the server answers or cl
     b"GET / HTTP/1.1\r\nX: \xff\r\n\r\n",
     b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000,
     b"nonsense\n\n",
+    *(
+        posted(target, body, JSON)
+        for target in ("/register", "/auth")  # the names of accounts, and their passwords
+        for body in (
+            DAVE,
+            DAVE.replace(b"dave", b"d\xd0\xb0ve"),
+            DAVE.replace(b"dave", b"admin"),
+            DAVE.replace(b"correct", b"wrong"),
+            DAVE.replace(b"correct horse", b"short"),
+            DAVE.replace(b"correct horse", b"password1"),
+            DAVE.replace(b"correct horse", b"dave1234"),
+            DAVE.replace(b"correct horse", b"x" * 1025),
+            DAVE.replace(b"correct", b"\\ud800"),
+            DAVE.replace(b"dave", b"nobody"),
+            DAVE.replace(b'"dave"', b"NaN"),
+            DAVE.replace(b"}", b', "username": "erin"}'),
+            DAVE[:-1],
+            b"[" * 4000,
+            b"",
+        )
+    ),
+    posted("/auth", DAVE),
+    posted("/auth", b"username=dave&password=x", "Content-Type: application/x-www-form-urlencoded"),
+    posted("/register", DAVE, JSON, FORGED),
+    posted("/auth/password", b'{"password": "correct horse", "new_password": "battery staple"}', JSON, FORGED),
+    posted("/auth/sign-out", b"", FORGED),
+    b"POST /register HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\nExpect: 100-continue\r\n\r\n{",
 )
+ASKED_OF_THE_STORE = (
+    "SQLiteAccounts.",
+    "AccountTable.",
+    "SQLiteLog.marks",
+    "SQLiteLog._ask",
+    "Reader.marks",
+    "Reader.snapshot",
+    "_",
+)
+"""Who is registered, and whether somebody who has signed in elsewhere has the name."""
+
+
+def symbol(code: CodeType) -> str:
+    """The function that this is, or is a part of, as the list names it."""
+    module = code.co_filename[len(str(PACKAGE)) + 1 :].removesuffix(".py").replace("/", ".")
+    return f"{module}:{code.co_qualname.partition('.<locals>')[0]}"
 
 
 class Surface(LiveTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        cheap = mock.patch.object(passwords, "PARAMETERS", passwords.Parameters(1, 1, 1))
+        cheap.start()
+        self.addCleanup(cheap.stop)
+
     @contextlib.contextmanager
     def watched(self) -> Iterator[set[CodeType]]:
-        """What of ours is called in this thread meanwhile."""
+        """What of ours is called meanwhile, in this thread and in those that begin meanwhile."""
         called: set[CodeType] = set()
 
         def note(frame: FrameType, event: str, argument: object) -> None:
@@ -60,14 +123,26 @@ class Surface(LiveTestCase):
             handler.setFormatter(formatter)
             logging.getLogger("gochatsecure").addHandler(handler)
         logging.getLogger("gochatsecure").setLevel(logging.INFO)
+        threading.setprofile(note)
         sys.setprofile(note)
         try:
             yield called
         finally:
             sys.setprofile(None)
+            threading.setprofile(None)
             logging.getLogger("gochatsecure").setLevel(logging.NOTSET)
             for handler in written:
                 logging.getLogger("gochatsecure").removeHandler(handler)
+
+    async def begun(self, called: set[CodeType], **fields: Any) -> ChatServer:
+        """As an operator starts one, on a disk. What has run until now, nobody has reached."""
+        server = await self.start(store=f"sqlite:{temporary_folder() / 'chat.db'}", **fields)
+        assert server._watch is not None and server._watch._task is not None
+        await server.reload()
+        server._watch._task.cancel()  # it looks at the operator's files, whoever is there
+        await asyncio.wait([server._watch._task])
+        called.clear()
+        return server
 
     async def strangers(self, server: ChatServer) -> None:
         """All that one can try without a token that is good."""
@@ -88,8 +163,12 @@ class Surface(LiveTestCase):
                     asked = handshake(server, target, headers).replace(b"dGhlIHNhbXBsZSBub25jZQ==", key.encode())
                     raw.send(asked + frame("nobody hears this"))
                     self.assertNotIn(b" 101 ", await raw.read())
-        for _ in range(3):  # too often
-            await request(server, "/auth?username=carol")
+        leaving = await Raw.open(server)
+        leaving.send(posted("/auth", DAVE, JSON))
+        await leaving.abort()
+        for _ in range(100):  # too often
+            if (await request(server, "/auth?username=carol")).status == 429:
+                break
 
     async def broken(self, server: ChatServer) -> None:
         """Peers that do not finish what they have begun, or do not speak our language."""
@@ -113,33 +192,31 @@ class Surface(LiveTestCase):
         await skip(3600)
         await eventually(lambda: end._lost)
 
-    async def test_nothing_runs_before_a_sign_in_that_is_not_listed(self) -> None:
-        server = await self.start(sign_in_rate=20, max_connections_per_address=50, limits=Limits(tracked_addresses=1))
+    async def test_just_what_is_listed_runs_before_a_sign_in(self) -> None:
+        limits = Limits(tracked_addresses=1)
         with self.watched() as called:
+            server = await self.begun(called, sign_in_rate=90, max_connections_per_address=50, limits=limits)
             await self.strangers(server)
             await self.broken(server)
             crowd = [Raw(*await asyncio.open_connection("127.0.0.1", server.port)) for _ in range(60)]
             for raw in crowd:
                 self.addAsyncCleanup(raw.abort)
             await crowd[-1].read()
-        places = {(code.co_filename[len(str(PACKAGE)) + 1 :], code.co_qualname) for code in called}
-        self.assertGreater(len(places), 90, "the strangers have reached little")
-        listed = surface()
-        unlisted = {f"{file}:{name}" for file, name in places if not any(covers(one, file, name) for one in listed)}
-        self.assertEqual(unlisted, set(), "reached before a sign-in, and not in controls.toml's `surface`")
-        idle = {one for one in listed if not any(covers(one, file, name) for file, name in places)}
-        self.assertEqual(idle, set(), "listed, and not reached by any stranger")
+        self.assertEqual({symbol(code) for code in called} - surface().keys(), set(), "reached, and not listed")
+        self.assertEqual(surface().keys() - {symbol(code) for code in called}, set(), "listed, and not reached")
 
     async def test_who_holds_no_token_reaches_no_conversation(self) -> None:
-        """Neither a room, nor the store, nor a wire format."""
-        server = await self.start()
+        """Neither a room, nor a message in the store, nor a wire format."""
         with self.watched() as called:
+            server = await self.begun(called)
             await self.strangers(server)
             with self.assertRaises(Rejected):
                 await self.open(server, f"{time.time()}")
-        rooms = ("log/", "chat/table", "chat/fold", "live/desk", "live/doors", "live/archive", "live/websocket_stage")
+        rooms = ("chat/table", "chat/fold", "live/desk", "live/doors", "live/archive", "live/websocket_stage")
         reached = {code.co_filename[len(str(PACKAGE)) + 1 :] for code in called}
         self.assertEqual({file for file in reached if file.startswith((*rooms, "wire/lines", "wire/json_v1"))}, set())
+        asked = {code.co_qualname.partition(".<locals>")[0] for code in called if "/log/" in code.co_filename}
+        self.assertEqual({name for name in asked if not name.startswith(ASKED_OF_THE_STORE)}, set())
 
     def test_it_is_small_enough_to_be_read(self) -> None:
         self.assertLessEqual(sum(surface().values()), ceiling("surface"))

@@ -109,17 +109,66 @@ def _is_ordered(who: Program, ok: dict[str, Any]) -> None:
         who.run.fail("history", f"{who.identity.name}: a page is out of order: {seqs}")
 
 
+def _ruled(who: Program, *roles: str) -> str | None:
+    """A room in which it has that to say, or, seldom, any: it does not know its place."""
+    rooms = [room for room, role in sorted(who.ranks.items()) if role in roles and who.wanted.get(room)]
+    return who.random.choice(rooms) if rooms and who.random.random() < 0.9 else _room(who)
+
+
+def _rule(op: str, *roles: str, **fields: Callable[[Program], object]) -> Callable[[Program], Request | None]:
+    def make(who: Program) -> Request | None:
+        room = _ruled(who, *(roles or ("moderator", "owner")))
+        if room is None or room in who.leaving or (room not in who.ranks and who.random.random() < 0.7):
+            return None
+        request = {"op": op, "room": room, "cid": _cid(who)}
+        return request | {name: value(who) for name, value in fields.items()}
+
+    return make
+
+
+def _name(who: Program) -> str:
+    return who.random.choice(who.names)
+
+
+def _sentenced(kind: str) -> Callable[[Program], object]:
+    return lambda who: who.random.choice(who.sentenced[kind] or who.names)
+
+
+def _one_of(*choices: object) -> Callable[[Program], object]:
+    return lambda who: who.random.choice(choices)
+
+
 GONE = frozenset({"message_deleted", "no_such_message"})
-LEFT = frozenset({"not_a_member"})  # it was left meanwhile
+LEFT = frozenset({"not_a_member"})  # it was left meanwhile, or one was taken out of it
+RULED = LEFT | {"not_allowed"}
+QUIET = LEFT | {"muted"}
+SHORT = _one_of(1, 2, 5, 20, 100, None)  # seconds
 CLOCK = frozenset({"token_expired", "token_not_yet_valid"})  # it has jumped meanwhile
 OPERATIONS: tuple[Operation, ...] = (
-    Operation("send", 40, _in_room("send", cid=_cid, text=_text)),
+    Operation("send", 40, _in_room("send", cid=_cid, text=_text), QUIET),
     Operation("send", 4, _reuse, frozenset({"cid_reused"})),
     Operation("private", 25, _private, frozenset({"not_connected"})),
-    Operation("edit", 8, _about("edit", True, text=_text), GONE | {"not_yours"}),
-    Operation("delete", 8, _about("delete", True), GONE | {"not_yours"}),
-    Operation("react", 8, _about("react", False, emoji=lambda who: who.random.choice("abc")), GONE),
-    Operation("topic", 3, _in_room("topic", cid=_cid, text=_text)),
+    Operation("edit", 8, _about("edit", True, text=_text), GONE | QUIET | {"not_yours"}),
+    Operation("delete", 8, _about("delete", True), GONE | LEFT | {"not_yours"}),
+    Operation("react", 8, _about("react", False, emoji=lambda who: who.random.choice("abc")), GONE | QUIET),
+    Operation("topic", 3, _in_room("topic", cid=_cid, text=_text), QUIET | RULED),
+    Operation(
+        "role",
+        7,
+        _rule("role", "owner", name=_name, role=_one_of("member", "moderator", "moderator", "owner")),
+        RULED | {"guest_role", "last_owner"},
+    ),
+    Operation("invite", 5, _rule("invite", name=_name), RULED | {"not_connected"}),
+    Operation("kick", 9, _rule("kick", name=_name), RULED | {"not_here"}),
+    Operation("ban", 7, _rule("ban", name=_name, seconds=SHORT), RULED),
+    Operation("unban", 6, _rule("unban", name=_sentenced("banned")), RULED | {"not_banned"}),
+    Operation("mute", 7, _rule("mute", name=_name, seconds=SHORT), RULED),
+    Operation("unmute", 5, _rule("unmute", name=_sentenced("muted")), RULED | {"not_muted"}),
+    Operation("slow", 3, _rule("slow", seconds=_one_of(0, 0, 1, 2)), RULED),
+    Operation(
+        "visibility", 5, _rule("visibility", "owner", visibility=_one_of("public", "unlisted", "private")), RULED
+    ),
+    Operation("bans", 1, _in_room("bans"), RULED),
     Operation("join", 5, _join),
     Operation("leave", 3, _leave, LEFT),
     Operation("history", 6, _history, LEFT, _is_ordered),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from random import Random
 from typing import Any, Protocol
@@ -20,7 +19,7 @@ from gochatsecure.wire.json_v1 import JSON
 from tests.live.support import CLOSE, PING, PONG, frame, handshake
 
 from .network import End
-from .truth import frames
+from .wire import frames
 
 
 class Surroundings(Protocol):
@@ -189,10 +188,11 @@ class Typist(Person):
         super().__init__(run, identity, random, operations)
         self._names = names
         self._in = False
+        self._barred = 0  # how often it has not been let in, or has been taken out
 
     @property
     def settled(self) -> bool:
-        return self.left <= 0 and self._in
+        return self.left <= 0 and (self._in or self._barred > 2)
 
     def act(self) -> bool:
         if not self._in:
@@ -202,16 +202,27 @@ class Typist(Person):
             (text, text, text, f"/me {text}", f"@{name} {text}", "/who", "/rooms", "/join", f"/topic {text}")
         )
         if typed == "/join":
-            self.room = "hall" if self.room == "den" else "den"
+            self._elsewhere()
             typed, self._in = f"/join {self.room}", False
         self.says(typed)
         return True
 
     def hears(self, text: str) -> None:
-        if text == f"{self.identity.name} joined the room":
+        if text in (f"{self.identity.name} joined the room", "! you are in that room"):
             self._in = True
+        elif text.startswith(("! you are banned", "! that room is private")) and self.line is not None:
+            self._sent_away()
+            self.run.later(1.0, partial(self._join_again, self.line))
         elif text.startswith("! ") and not self._in and self.line is not None:
             self.run.later(1.0, partial(self._join_again, self.line))
+
+    def _elsewhere(self) -> None:
+        self.room = {"den": "hall", "hall": "den"}[self.room]
+
+    def _sent_away(self) -> None:
+        self._barred += 1
+        self.left -= 3
+        self._elsewhere()
 
     def _join_again(self, line: Line) -> None:
         if self.line is line and not self._in:
@@ -219,6 +230,8 @@ class Typist(Person):
 
     def ended(self, code: int) -> None:
         self._in = False
+        if code == 4403:
+            self._sent_away()
         super().ended(code)
 
 
@@ -259,14 +272,14 @@ class Embedder(Person):
                         await self._read(client)
                     finally:
                         saying.cancel()
-            except (HistoryFork, RequestRefused) as error:
+            except HistoryFork as error:
                 self.run.fail("client", f"{self.identity.name}: {error}")
                 return
             except ClientError:  # its token has expired: with a new one
                 await asyncio.sleep(0.2)
 
     async def _say(self, client: ChatClient) -> None:
-        with suppress(ClientError):  # the reader is told, too
+        try:
             await client.join(self.room)
             while self.left > 0:
                 await asyncio.sleep(self.random.expovariate(2.0))
@@ -276,6 +289,12 @@ class Embedder(Person):
                 self.acks[cid] = (await client.send(self.room, text, cid=cid))["seq"]
                 self._unsent = None
                 self.left -= 1
+        except RequestRefused as refused:
+            self.left = 0
+            if refused.code not in ("banned", "invite_only", "not_a_member", "muted"):
+                self.run.fail("client", f"{self.identity.name}: {refused}")
+        except ClientError:
+            pass  # the reader is told, too
 
     async def _read(self, client: ChatClient) -> None:
         async for event in client:

@@ -31,7 +31,8 @@ from gochatsecure.server import ChatServer
 from .loop import OUTSIDE, OWNER, SimLoop
 from .network import End
 from .store import Disk, SteppedLog, ToldLog
-from .truth import Fail, Truth, Wire
+from .truth import Fail, Truth
+from .wire import Wire
 
 LIMITS = Limits(
     ping_s=4.0,

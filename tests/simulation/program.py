@@ -40,6 +40,8 @@ class Program(Person):
         self.own: dict[str, list[int]] = {}  # its own ones
         self.names: list[str] = []  # whom it may write to
         self.leaving: set[str] = set()
+        self.sentenced: dict[str, list[str]] = {"banned": [], "muted": []}  # whom it has heard to be that
+        self.ranks: dict[str, str] = {}  # by room: what it is there, if that is something
         self._asked: dict[int, Asked] = {}
         self._number = 0
         self._ready = False
@@ -80,7 +82,8 @@ class Program(Person):
     def repeat(self, cid: str) -> None:
         request = self.unanswered.get(cid) or self.acked.get(cid)
         room = request.get("room", "") if request is not None else ""
-        if request is not None and self._ready and self.wanted.get(room, not room) and room not in self.leaving:
+        # Of a room that it has been taken out of, it asks all the same.
+        if request is not None and self._ready and self.wanted.get(room, True) and room not in self.leaving:
             self.ask(request)
 
     def ask(self, request: dict[str, Any], operation: Operation | None = None, place: str | None = None) -> None:
@@ -99,7 +102,7 @@ class Program(Person):
         self.ask(request, place=place)
 
     def _ask_again(self, place: str, line: Line | None) -> None:
-        if self.line is line and self._ready:
+        if self.line is line and self._ready and not self.wanted.get(place):
             self.ask_replay(place)
 
     # Hearing.
@@ -117,8 +120,51 @@ class Program(Person):
                     self._early.append(said)
                 else:
                     self._take(said)
+                    self._rule(said)
         except HistoryFork as fork:
             self.run.fail("chain", f"{self.identity.name}: {fork}")
+
+    def _rule(self, event: dict[str, Any]) -> None:
+        """A live event, perhaps about oneself."""
+        place, kind = event.get("room", INBOX), event["event"]
+        if kind in ("banned", "muted"):
+            self.sentenced[kind].append(event["whom"])
+        if event.get("whom") != self.identity.name:
+            return
+        if kind in ("kicked", "banned"):
+            self.ranks.pop(place, None)
+            if place not in self.wanted or self.random.random() < 0.3:
+                self._barred(place)
+            else:
+                self.wanted[place] = False
+                self.run.later(self.random.random(), partial(self._ask_again, place, self.line))
+        elif kind == "role":
+            self._ranked(place, event["role"])
+        elif kind == "invited" and place == INBOX and self._ready:
+            self._come(event["into"])
+
+    def _ranked(self, place: str, role: str) -> None:
+        self.ranks.pop(place, None)
+        if role in ("moderator", "owner"):
+            self.ranks[place] = role
+
+    def _come(self, room: str) -> None:
+        if room not in self.wanted and self.identity.may_enter(room):
+            self.wanted[room] = False
+            self.ask_replay(room)
+
+    def _barred(self, place: str) -> None:
+        """It will not come back soon. What had no answer is asked from outside: it may have been stored."""
+        self.wanted.pop(place, None)
+        self.ranks.pop(place, None)
+        self._say_again(place)
+
+    def _found(self, room: str) -> None:
+        """It came first: it becomes the owner."""
+        cid = self.run.unique("c")
+        request = {"op": "role", "room": room, "cid": cid, "name": self.identity.name, "role": "owner"}
+        self.unanswered[cid] = request
+        self.ask(request)
 
     def _begin(self, welcome: dict[str, Any]) -> None:
         self._ready = True
@@ -133,7 +179,9 @@ class Program(Person):
             self.run.fail("lost", f"{self.identity.name}: the inbox ends at {inbox['last']}, not at {cursor.seq}")
         for room in self.wanted:
             self.ask_replay(room)
-        self._say_again("")
+        for place in {request.get("room", INBOX): None for request in self.unanswered.values()}:
+            if place not in self.wanted:
+                self._say_again(place)
 
     def _say_again(self, place: str) -> None:
         for request in list(self.unanswered.values()):
@@ -171,6 +219,12 @@ class Program(Person):
         if asked.place is not None and code == "already_joined":  # it could not leave
             self.wanted[asked.place] = True
             return
+        if asked.place is not None and code in ("banned", "invite_only"):
+            self._barred(asked.place)
+            return
+        if request["op"] == "leave":
+            self.wanted.pop(request["room"], None)
+            self.leaving.discard(request["room"])
         if asked.place is not None or code not in REFUSALS.get(request["op"], ()):
             self.run.fail("refusal", f"{self.identity.name}: {request} is refused as {code}")
         if "cid" in request and self.unanswered.pop(request["cid"], None) is not None:
@@ -191,6 +245,9 @@ class Program(Person):
         else:
             if place in self.wanted:
                 self.wanted[place] = True
+                self._ranked(place, ok["role"])
+            if not ok["last"] and not self.identity.guest and self.random.random() < 0.7:
+                self._found(place)
             self._say_again(place)
 
     def _lose(self, place: str, position: dict[str, Any]) -> None:

@@ -13,8 +13,9 @@ from random import Random
 from typing import NamedTuple
 
 from gochatsecure.chat.model import Cursor, Identity, Role, inbox_stream, room_stream
+from gochatsecure.chat.state import Room
 
-from .checks import check_memory, remains
+from .checks import check_memory, check_rules, remains
 from .faults import FAULTS
 from .loop import OUTSIDE, SimLoop
 from .network import End
@@ -48,7 +49,7 @@ class Run:
         self.loop = SimLoop(Random(f"{seed} loop"), wild=self.random.random() < 0.5)  # type: ignore[abstract]
         self.loop.failed = lambda what: self.fail("bug", what)
         self.loop.connect = self._connect
-        self.truth = Truth(self.fail)
+        self.truth = Truth(self.fail, self.wall)
         self.disk = Disk(Random(f"{seed} disk"), self.loop, self.truth, f"simulated-{id(self)}")
         forgets = self.random.random() < 0.2
         self.process = Process(seed, self.loop, self.truth, self.disk, self.wall, forgets=forgets)
@@ -59,6 +60,7 @@ class Run:
         self._faults = [fault for fault in FAULTS if self.random.random() < 0.5]
         self._calm = False  # nothing fails any more
         self._names = 0
+        self._looked_at: dict[str, tuple[Room, int]] = {}
 
     # What people need.
 
@@ -131,6 +133,7 @@ class Run:
                 break
             if (hub := self.process.hub) is not None:
                 check_memory(hub, self.fail)
+                check_rules(hub, self.truth, self._looked_at)
         return self.violation is not None or bool(holds())
 
     def _befall(self) -> None:
@@ -145,7 +148,9 @@ class Run:
         for end in self.process.ends:
             end.resume_reading()
         if not self.process.forgets:
-            auditor = Program(self, Identity("auditor", ""), Random(self.seed), 0, list(ROOMS))
+            eye = Identity("auditor", "", Role.OWNER)  # is let in everywhere
+            self.truth.people[eye.key] = eye
+            auditor = Program(self, eye, Random(self.seed), 0, list(ROOMS))
             auditor.cursors = {room: Cursor("e1", 0) for room in ROOMS}  # it reads all there ever was
             self.people.append(auditor)
             auditor.begin()
@@ -160,9 +165,10 @@ class Run:
         if random.random() < 0.3:
             kinds[-1] = Embedder
         for number, (name, kind) in enumerate(zip(names, kinds, strict=True)):
-            role = random.choice((Role.GUEST, Role.MEMBER))
+            role = random.choice((Role.GUEST, Role.MEMBER, Role.MEMBER, Role.MODERATOR if number == 1 else Role.GUEST))
             patterns = random.choice((("*",), ("*",), ("den", "default", "hall")))
             identity = Identity(name, f"s{number}" if role is Role.GUEST else "", role, rooms=patterns)
+            self.truth.people[identity.key] = identity
             for device in range(2 if kind is Program and random.random() < 0.5 else 1):
                 own = Random(f"{self.seed} {name} {device}")
                 self.people.append(self._person(kind, identity, own, names))
