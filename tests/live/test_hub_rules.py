@@ -145,6 +145,8 @@ class Speaking(RulesTestCase):
         await self.send(self.olga, "mine", "o")
         self.assertEqual(await self.gus.asks("delete", room="den", seq=4, cid="x"), "not_yours")
         self.assertEqual(await self.mona.asks("delete", room="den", seq=4, cid="x"), "not_yours")
+        ann = await self.enter("ann")
+        self.assertEqual(await ann.asks("delete", room="den", seq=3, cid="x"), "not_yours")
         self.gus.leaves()
         self.assertEqual((await self.committed(self.mona, "delete", room="den", seq=3, cid="y"))["seq"], 5)
         self.assertEqual(await self.mona.asks("edit", room="den", seq=4, text="theirs", cid="z"), "not_yours")
