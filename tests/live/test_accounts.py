@@ -564,6 +564,7 @@ class WhatIsLogged(AccountsTestCase):
         ):
             with self.subTest(line):
                 self.assertEqual(lines.split("\n").count(line), 1)
+        self.assertIn("account_changed username=alice role=member disabled=False", lines)
         secrets = [PASSWORD, "wrong password", "battery staple", "hunter2hunter2", "scrypt$"]
         secrets += [ticket.rpartition(".")[2] for ticket in (first, second.json()["token"], third)]
         for secret in secrets:

@@ -134,6 +134,13 @@ class BeforeTheNextDelivery(unittest.IsolatedAsyncioTestCase):
     async def test_nothing_is_shown_to_an_ended_session(self) -> None:
         self.assertEqual(await self.ended(), (["bob: before"], [], (4401, "ended")))
 
+    async def test_it_is_an_event_with_whose_and_why(self) -> None:
+        with self.assertLogs("gochatsecure", "INFO") as logged:
+            await self.ended()
+        self.assertEqual(
+            [one.getMessage() for one in logged.records], ['revoked username=alice address="" reason=ended']
+        )
+
     async def test_those_that_look_like_a_name_are_looked_at(self) -> None:
         self.assertEqual((await self.ended(names={"a1ice"}))[2], (4401, "ended"))
 

@@ -7,10 +7,12 @@ import gc
 import json
 import unittest
 from typing import Any
+from unittest import mock
 
 from gochatsecure.chat.chain import base64url, genesis
 from gochatsecure.chat.errors import Refusal
-from gochatsecure.chat.model import Identity, Role, room_stream
+from gochatsecure.chat.model import Identity, Role, Stream, room_stream
+from gochatsecure.log.port import Opening
 from gochatsecure.wire.json_v1 import JSON
 from tests.live.fakes import EPOCH, Person, World, turns
 
@@ -115,6 +117,27 @@ class Beginning(JSONTestCase):
         start = {"epoch": EPOCH, "seq": 0}
         replay = await alice.asks("inbox", after=start)
         self.assertEqual([event["text"] for event in replay["events"]], ["one"])
+
+    async def test_what_comes_after_the_look_and_before_the_welcome_is_shown_behind_it(self) -> None:
+        bob = await self.begin("bob")
+        looks, go_on = self.world.log.look, asyncio.Event()
+
+        async def slow(stream: Stream, limit: int) -> Opening:
+            found = await looks(stream, limit)
+            await go_on.wait()
+            return found
+
+        alice = Program(self.world, Identity("alice", "s1", Role.GUEST), JSON)
+        self.world.hub.connect(alice.session)
+        with mock.patch.object(self.world.log, "look", slow):
+            beginning = asyncio.create_task(self.world.hub.begin(alice.session, ""))
+            await turns()
+            await bob.asks("private", to="alice", text="one", cid="1")
+            self.world.log.commit()
+            go_on.set()
+            await beginning
+        welcome, private = alice.hears()
+        self.assertEqual((welcome["inbox"]["last"], private["text"]), (0, "one"))
 
     async def test_what_the_welcome_has_counted_is_not_shown_when_the_hub_is_told_of_it_later(self) -> None:
         # The log's reader may see a commit before the committer has told the hub.

@@ -151,6 +151,17 @@ class Speaking(RulesTestCase):
         self.assertEqual((await self.committed(self.mona, "delete", room="den", seq=3, cid="y"))["seq"], 5)
         self.assertEqual(await self.mona.asks("edit", room="den", seq=4, text="theirs", cid="z"), "not_yours")
 
+    async def test_nobody_else_takes_back_what_those_below_or_as_high_have_said(self) -> None:
+        await self.send(self.gus, "mine", "g")
+        await self.send(self.mona, "mine too", "m")
+        max_, eve = await self.enter("max", guest=False), await self.enter("eve")
+        await self.rule(self.olga, "role", name="max", role="moderator")
+        self.assertEqual(await max_.asks("delete", room="den", seq=4, cid="x"), "not_yours")
+        self.assertEqual(await eve.asks("delete", room="den", seq=3, cid="x"), "not_yours")
+        mia = await self.enter("mia", guest=False)  # owns her name, which is more than a guest does, and runs nothing
+        self.assertEqual(await mia.asks("delete", room="den", seq=3, cid="x"), "not_yours")
+        self.assertEqual((await self.committed(max_, "delete", room="den", seq=3, cid="y"))["seq"], 6)
+
 
 class Finding(RulesTestCase):
     async def test_only_public_rooms_are_listed_to_who_is_not_there(self) -> None:

@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -161,7 +162,7 @@ def main(arguments: Sequence[str]) -> int:
     for control in chosen:
         if not control.tests or not (on or control.off):
             print(f"{told(control)}\n{control.id:8} {control.state or 'cannot be switched off: ' + control.always}")
-    faults = 0
+    faults, began = 0, time.monotonic()
     with Copies() as copies, ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as pool:  # half of the time they wait
         for (control, off), done in zip(jobs, pool.map(lambda job: copies.run(*job), jobs), strict=True):
             wrong = fault(control, off, done)
@@ -179,7 +180,8 @@ def main(arguments: Sequence[str]) -> int:
                 first = done.failed[0].rpartition(".")[2] if done.failed else "skipped"
                 verdict = wrong or f"off: {first} fails: {done.why}"
             print(f"{control.id:8} {verdict}", flush=True)
-    print(f"{len(jobs)} runs of {len(chosen)} controls, {faults} not as they should be")
+    took = time.monotonic() - began
+    print(f"{len(jobs)} runs of {len(chosen)} controls in {took:.0f} s, {faults} not as they should be")
     return 1 if faults else 0
 
 
