@@ -309,11 +309,12 @@ class ChatClient:
 
     async def _take_expulsion(self, event: dict[str, Any]) -> None:
         """It may be about this client, which then is in that room no more."""
-        place, out = event.get("room", INBOX), event["event"] in ("kicked", "banned")
-        answer = self._rooms.get(place)
-        if out and event["whom"] == self.welcome["username"] and answer is not None:
-            if answer.done():  # else it has left, and waits to be in again
-                await self._take_no_replay(place, RequestRefused(event["event"], "this client was taken out of it"))
+        if event["event"] not in ("kicked", "banned") or event["whom"] != self.welcome["username"]:
+            return
+        answer = self._rooms.get(event["room"])
+        if answer is not None and answer.done():  # else it has left, and waits to be in again
+            refused = RequestRefused(event["event"], "this client was taken out of that room")
+            await self._take_no_replay(event["room"], refused)
 
     async def _start(self, place: str, cursor: Cursor) -> None:
         """The first place in a log: it is saved in its turn, so that another run misses nothing from here on."""
