@@ -105,7 +105,7 @@ class Standing:
         """Raises Refusal if it may not be in the room."""
         sentence = self.banned.get(identity.name)
         if sentence is not None and sentence.holds(now_ms) and self.role_of(identity) < Role.MODERATOR:
-            raise BANNED
+            raise Refusal("banned", "you are banned from that room")
         if not self.admits(identity):
             raise Refusal("invite_only", "that room is private; somebody who runs it has to invite you")
 
@@ -181,6 +181,3 @@ class Standing:
 def _check_room(rules: Collection[str], about: str, most: int) -> None:
     if about not in rules and len(rules) >= most:
         raise Refusal("too_many_rules", f"a room has at most {most} such rules; take others back first")
-
-
-BANNED = Refusal("banned", "you are banned from that room")

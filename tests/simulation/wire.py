@@ -111,7 +111,9 @@ class Wire:
                 if self._greets:
                     request = json.loads(text)
                     request["asked_ms"] = self._truth.now_ms
-                    if request["op"] == "send":
+                    if request["op"] == "refresh":  # its answer may come late to who reads slowly
+                        self._expires = max(self._expires, _expires(request["token"]))
+                    elif request["op"] == "send":
                         request["slow"] = self._slow.get(room_stream(request["room"]), 0)
                     self._asked.setdefault(request.get("id"), []).append(request)
                 elif text.startswith("/join "):
