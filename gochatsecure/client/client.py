@@ -221,6 +221,7 @@ class ChatClient:
                 self._early.append(said)
             else:
                 await self._take_entry(said)
+                await self._take_expulsion(said)
         else:
             await self._events.put(Shown(said))
 
@@ -306,6 +307,15 @@ class ChatClient:
             fail(answer, refused)
         self._calls.entered(place)
 
+    async def _take_expulsion(self, event: dict[str, Any]) -> None:
+        """It may be about this client, which then is in that room no more."""
+        if event["event"] not in ("kicked", "banned") or event["whom"] != self.welcome["username"]:
+            return
+        answer = self._rooms.get(event["room"])
+        if answer is not None and answer.done():  # else it has left, and waits to be in again
+            refused = RequestRefused(event["event"], "this client was taken out of that room")
+            await self._take_no_replay(event["room"], refused)
+
     async def _start(self, place: str, cursor: Cursor) -> None:
         """The first place in a log: it is saved in its turn, so that another run misses nothing from here on."""
         self._cursors[place] = cursor
@@ -330,8 +340,8 @@ class ChatClient:
 
     async def __anext__(self) -> dict[str, Any]:
         """The next event. Two are the client's own: `gap`: the server could not tell what has happened in that `room`
-        (without one, in the inbox); `removed`: it does not let this client back into that `room`. Raises the
-        ClientError with which the client has given up."""
+        (without one, in the inbox); `removed`: this client was taken out of that `room`, or is not let back into it.
+        Raises the ClientError with which the client has given up."""
         while True:
             if self._fault is not None and self._events.empty():
                 raise self._fault

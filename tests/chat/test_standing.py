@@ -106,6 +106,14 @@ class Entering(unittest.TestCase):
         self.assertEqual(self.enters(room, GUEST, NOW), "")
         self.assertEqual(self.enters(room, Identity("gus", "another", Role.GUEST), NOW - 1), "banned")
 
+    def test_a_refusal_is_no_shared_one_that_would_keep_whom_it_was_told(self) -> None:
+        room, kept = standing(Banned("gus", None, "")), []
+        for _ in range(2):
+            with self.assertRaises(Refusal) as caught:
+                room.check_entry(GUEST, NOW)
+            kept.append(caught.exception)
+        self.assertIsNot(*kept)
+
     def test_a_private_room_lets_in_who_is_known_there(self) -> None:
         room = standing(*RULED, Opened("private"), Invited("gus~s1", "den"), Ranked("max", "member"))
         for identity in (OWNER, MODERATOR, MEMBER, GUEST, OPERATOR):

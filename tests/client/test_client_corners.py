@@ -10,7 +10,15 @@ from unittest import mock
 from gochatsecure import Limits
 from gochatsecure.chat.errors import Refusal, Temporary
 from gochatsecure.chat.model import Cursor
-from gochatsecure.client import ChatClient, ClientError, ConnectionRefused, HistoryFork, RequestRefused, sign_in
+from gochatsecure.client import (
+    ChatClient,
+    ClientError,
+    ConnectionRefused,
+    HistoryFork,
+    RequestRefused,
+    register,
+    sign_in,
+)
 from gochatsecure.client.client import INBOX
 from gochatsecure.live.doors import Doors
 from gochatsecure.wire.json_v1 import JSONFormat
@@ -97,6 +105,21 @@ class Joining(ClientTestCase):
                 await asyncio.wait_for(chat.send("den", "hi"), PATIENCE)
         (event,) = await self.take(chat, 1, "removed")
         self.assertEqual((event["room"], event["code"]), ("den", "room_forbidden"))
+
+    async def test_who_is_taken_out_knows_that_it_has_to_join_again(self) -> None:
+        server = await self.start()
+        bearer = await register(server.url, "olga", "correct horse", client_context())
+        olga, bob = await self.client(server, "olga", bearer), await self.client(server, "bob")
+        await olga.join("den")
+        await olga.request("role", room="den", name="olga", role="owner", cid="1")
+        await bob.join("den")
+        await olga.request("kick", room="den", name="bob", cid="2")
+        (event,) = await self.take(bob, 1, "removed")
+        self.assertEqual((event["room"], event["code"]), ("den", "kicked"))
+        with self.assertRaises(RequestRefused):
+            await bob.send("den", "hi")
+        await bob.join("den")
+        self.assertEqual((await bob.send("den", "hi"))["seq"], 3)
 
     async def test_rooms_are_not_joined_or_left_behind_its_back(self) -> None:
         chat = await self.client(await self.start(), "alice")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .network import sever
+from .process import LIMITS
 from .store import ERRORS
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def slow_disk(run: Run) -> None:
 def clock(run: Run) -> None:
     """The wall clock jumps; the monotonic one never does."""
     run.wall_ahead += run.random.choice((-3600, -10, 10, 3600, 100_000))
+    run.truth.steady_from = run.wall() + LIMITS.silence_s
 
 
 FAULTS: tuple[Callable[[Run], None], ...] = (

@@ -55,7 +55,7 @@ class Run:
         self.process = Process(seed, self.loop, self.truth, self.disk, self.wall, forgets=forgets)
         self.people: list[Person] = []
         self.wall_ahead = 1_800_000_000.0
-        self.life = self.random.choice((15, 60, 86400, 86400))  # seconds that a token lasts
+        self.life = self.random.choice((3, 15, 86400, 86400))  # seconds that a token lasts
         self.crashes = 0
         self._faults = [fault for fault in FAULTS if self.random.random() < 0.5]
         self._calm = False  # nothing fails any more

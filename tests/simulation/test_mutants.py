@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unittest
 
+from . import mutants_of_rules  # noqa: F401 - plants its own
 from .mutants import MUTANTS
 from .run import Run, Violation
 

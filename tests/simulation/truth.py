@@ -32,6 +32,7 @@ class Truth:
     def __init__(self, fail: Fail, wall: Callable[[], float], people: dict[str, Identity] | None = None) -> None:
         self.fail = fail
         self.wall = wall
+        self.steady_from = 0.0  # by that clock: when everybody has noticed its last jump
         self.people = {} if people is None else people  # by key
         self.rules: dict[Stream, Rules] = {}  # how the rooms stand
         self.out: dict[tuple[Stream, str], int] = {}  # names that were taken out, and by which entry
@@ -45,7 +46,9 @@ class Truth:
 
     def forget(self) -> None:
         """A store that lasts as long as its process has gone."""
+        steady_from = self.steady_from
         self.__init__(self.fail, self.wall, self.people)  # type: ignore[misc]
+        self.steady_from = steady_from
 
     def last(self, stream: Stream) -> int:
         return len(self.streams.get(stream, ()))

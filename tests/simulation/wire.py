@@ -8,10 +8,12 @@ nobody is refused what is stored.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from typing import Any
 
+from gochatsecure.auth.tokens import _LEEWAY
 from gochatsecure.chat.chain import base64url, commitment, is_erased
 from gochatsecure.chat.model import (
     KIND_OF,
@@ -36,6 +38,7 @@ from gochatsecure.client.chains import decoded
 from .truth import Truth
 
 EXACT_REFUSALS = True  # what is refused was never stored
+_LATE = 0.02  # seconds: the least that a timer of the server waits, in ticks
 _UNTOLD = 12  # entries of a room that may be committed, and not told yet: the log's queue
 
 
@@ -55,6 +58,11 @@ def frames(data: bytes) -> Iterator[tuple[int, bytes]]:
                 payload = (int.from_bytes(payload, "big") ^ int.from_bytes(whole, "big")).to_bytes(size, "big")
         yield data[0] & 0xF, payload
         data = data[start + size :]
+
+
+def _expires(token: str) -> float:
+    """When it ends, also for who has another time."""
+    return float(json.loads(decoded(token.split(".")[1]))["exp"]) + _LEEWAY
 
 
 def _says(said: dict[str, Any], entry: Entry) -> bool:
@@ -79,6 +87,7 @@ class Wire:
         self._going: list[str] = [] if greets else [room]  # where a lines session wants to go
         self._rooms: set[str] = set()  # where a lines session is
         self._reached: dict[Stream, int] = {}  # what a lines session was shown last
+        self._expires = math.inf
         self._asked_in = 0, 0  # after which entry, and when (milliseconds), a lines session wanted to go there
         self._taken_out = False  # of the room that a lines session was in: that is its end
         self._slow: dict[Stream, int] = {}  # the seconds of slow mode, as far as it was told
@@ -92,6 +101,8 @@ class Wire:
 
     def asked(self, data: bytes) -> None:
         if data.startswith(b"GET "):
+            if bearer := re.search(rb"Bearer (\S+)", data):
+                self._expires = _expires(bearer[1].decode())
             self._asks_in()
             return
         for opcode, payload in frames(data):
@@ -100,7 +111,9 @@ class Wire:
                 if self._greets:
                     request = json.loads(text)
                     request["asked_ms"] = self._truth.now_ms
-                    if request["op"] == "send":
+                    if request["op"] == "refresh":  # its answer may come late to who reads slowly
+                        self._expires = max(self._expires, _expires(request["token"]))
+                    elif request["op"] == "send":
                         request["slow"] = self._slow.get(room_stream(request["room"]), 0)
                     self._asked.setdefault(request.get("id"), []).append(request)
                 elif text.startswith("/join "):
@@ -125,6 +138,9 @@ class Wire:
             if opcode == 1:
                 text = payload.decode()
                 self.trace.append(text)
+                now = self._truth.wall()
+                if now > max(self._expires, self._truth.steady_from) + _LATE:
+                    self._fail("expired", f"is shown {text!r} {now - self._expires:.3f} s after its token has expired")
                 if self._greets:
                     self._said(json.loads(text))
                 elif self._taken_out:
@@ -185,6 +201,8 @@ class Wire:
         op = request["op"]
         if op in ("join", "inbox"):
             self._replayed(request, ok, room_stream(request["room"]) if op == "join" else self._own)
+        elif op == "refresh":
+            self._expires = _expires(request["token"])
         elif op == "leave":
             self._leave(room_stream(request["room"]))
         elif "cid" in ok:
