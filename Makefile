@@ -59,7 +59,7 @@ fuzz: .venv-fuzz/ready ## a parser under atheris: make fuzz TARGET=http1 SECONDS
 
 check: lint types test ## what has to pass before a commit
 
-bench: $(VENV)/ready ## measure this server and what people would use instead, in some ten minutes (BENCH="--only memory")
+bench: $(VENV)/ready ## measure this server and what people would use instead, in some twenty minutes (BENCH="--only memory")
 	@$(RUN) -m bench.run $(BENCH)
 
 bench-smoke: $(VENV)/ready ## that it is still fast and fair under load, in about a minute

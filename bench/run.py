@@ -1,6 +1,6 @@
 """`make bench`: measures ours and its peers, interleaved, and writes bench/results.json.
 
-`--rounds N` (3), `--seconds S` (1.5) a measurement, `--only PART` one of the parts below.
+`--rounds N` (3), `--seconds S` (1) a measurement, `--only PART` one of the parts below.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ def say(text: str) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.run")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=1.5)
+    parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument(
         "--only", action="append", default=[], help="a part: the others stay as they are in results.json"
     )

@@ -68,10 +68,18 @@ def _own_frames() -> None:
 
 
 def _written_out() -> None:
-    """Messages of the JSON protocol are made of dictionaries."""
+    """Messages of the JSON protocol and their acks are made of dictionaries."""
+    from gochatsecure.chat.chain import base64url
+    from gochatsecure.chat.model import room_of_stream
     from gochatsecure.wire import json_v1
 
+    def acked(event: Any) -> str:
+        entry, epoch, dup, _ = event
+        place = {"room": room_of_stream(entry.stream), "cid": entry.cid, "epoch": epoch, "seq": entry.seq}
+        return json_v1._encode({**place, "head": base64url(entry.head), "ts": entry.ts, "dup": dup})
+
     json_v1._posted = lambda entry: None
+    json_v1._acked = acked  # type: ignore[assignment]
 
 
 def _group_commit() -> None:

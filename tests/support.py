@@ -6,6 +6,7 @@ import asyncio
 import atexit
 import functools
 import json
+import os
 import shutil
 import ssl
 import subprocess
@@ -24,6 +25,7 @@ from wsproto.events import AcceptConnection, CloseConnection, Message, Ping, Rej
 from gochatsecure import ChatServer
 
 ROOT = Path(__file__).parent.parent
+KEPT_CERTIFICATE = "GOCHATSECURE_TESTS_CERTIFICATE"  # who runs tests again and again names a folder with one here
 PATIENCE = 20.0  # seconds until a test gives up; nothing here is expected to take even one
 
 
@@ -43,10 +45,16 @@ def temporary_folder() -> Path:
 @functools.cache
 def certificate() -> Certificate:
     """One for localhost, made once by our own tool."""
+    if kept := os.environ.get(KEPT_CERTIFICATE):
+        return _certificate_in(Path(kept))
     if shutil.which("openssl") is None or shutil.which("bash") is None:
         raise unittest.SkipTest("the commands openssl and bash make the certificate of the TLS tests; install them")
     folder = temporary_folder()
     subprocess.run([ROOT / "tools/gen_cert.sh", "--quiet", "--out", folder], check=True)
+    return _certificate_in(folder)
+
+
+def _certificate_in(folder: Path) -> Certificate:
     return Certificate(folder / "ca.crt", folder / "server.crt", folder / "server.key")
 
 

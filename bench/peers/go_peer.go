@@ -64,7 +64,7 @@ func ws(w http.ResponseWriter, r *http.Request) {
 		rooms[r.URL.Query().Get("room")] = here
 	}
 	lock.Unlock()
-	me := &client{connection, make(chan *websocket.PreparedMessage, 1024)}
+	me := &client{connection, make(chan *websocket.PreparedMessage, 8192)}
 	here.Lock()
 	here.members[me] = true
 	here.Unlock()

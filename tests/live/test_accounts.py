@@ -89,6 +89,9 @@ class Registering(AccountsTestCase):
         bobs = await token(server, "bob")
         answer = await post(server, "/register", *bearing(bobs), username="alice", password=PASSWORD)
         self.assertRefused(answer, 409, "name_in_use")
+        carols = await self.register(server, "carol")  # the owner of a name may be sure of that one, and of no other
+        answer = await post(server, "/register", *bearing(carols), username="alice", password=PASSWORD)
+        self.assertRefused(answer, 409, "name_in_use")
         mine = await self.register(server, "alice", *bearing(ticket))
         self.assertEqual(await guest.until_closed(), (4401, "this name is registered now; sign in with its password"))
         self.assertRefused(await request(server, "/auth?username=alice", headers=bearing(ticket)), 401, "token_revoked")

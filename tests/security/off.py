@@ -16,18 +16,23 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
+from itertools import count
 from pathlib import Path
-from typing import NamedTuple
+from queue import Empty, SimpleQueue
+from typing import NamedTuple, Self
 
 from tests.security.test_attacks import SUCCEEDED
+from tests.support import KEPT_CERTIFICATE, certificate
 from tools.controls import ROOT, Control, Edit, Off, controls, lines_of, told
 
 _NEEDED = ("gochatsecure", "tests", "tools", "docs", "README.md", "SECURITY.md", "setup.cfg", "requirements.txt")
 _PATIENCE = Edit("tests/support.py", "PATIENCE = 20.0", "PATIENCE = 3.0")
 _SECONDS = 180  # for one run
+_ATTACKS = "tests.security.test_attacks."
 _OUR_FAULT = re.compile(r"^(?:SyntaxError|ImportError|ModuleNotFoundError|NameError|IndentationError)", re.MULTILINE)
 
 
@@ -56,41 +61,71 @@ class Run(NamedTuple):
         return found[-1][:140] if found else ""
 
 
-def run(control: Control, off: Off | None) -> Run:
-    """Its tests with the control on, or off in this way."""
-    if off is None:
-        return _tests(ROOT, control.tests)
-    done = _edited((*off.edits, _PATIENCE), control.tests)
-    if done.waited and not all(map(_comes_in_time, done.failed)):
-        return _edited(off.edits, control.tests)
-    return done
+class Copies:
+    """Copies of this tree, as many as are used at once: each has an edit for as long as its tests run.
 
+    In a copy Python keeps what it has compiled, for that takes longer than most of the tests."""
 
-@cache
-def _comes_in_time(test: str) -> bool:
-    """Whether this machine, as it is now, is fast enough for this test with so little patience and all controls on."""
-    return not _edited((_PATIENCE,), (test,)).failed
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="gochatsecure-off-")
+        self._numbers = count()
+        self._free: SimpleQueue[Path] = SimpleQueue()
+        self.environment = {**os.environ, KEPT_CERTIFICATE: str(certificate().cert.parent)}
+        self.environment.pop("PYTHONDONTWRITEBYTECODE", None)
 
+    def __enter__(self) -> Self:
+        return self
 
-def _edited(edits: Sequence[Edit], tests: Sequence[str]) -> Run:
-    """How the tests go, up to the first that fails, in a copy of this tree with these edits."""
-    with tempfile.TemporaryDirectory(prefix="gochatsecure-off-") as folder:
-        copy = Path(folder)
+    def __exit__(self, *_: object) -> None:
+        self._folder.cleanup()
+
+    def run(self, control: Control, off: Off | None) -> Run:
+        """Its tests with the control on, or off in this way, up to the first that fails."""
+        if off is None:
+            return _tests(ROOT, control.tests, dict(os.environ))
+        tests = sorted(control.tests, key=lambda test: not test.startswith(_ATTACKS)) if off.attack else control.tests
+        done = self._edited((*off.edits, _PATIENCE), tests)
+        if done.waited and not all(map(self._comes_in_time, done.failed)):
+            return self._edited(off.edits, tests)
+        return done
+
+    @cache  # noqa: B019 - there is one of it
+    def _comes_in_time(self, test: str) -> bool:
+        """Whether this machine, as it is now, passes this test with so little patience and no control off."""
+        return not self._edited((_PATIENCE,), (test,)).failed
+
+    def _edited(self, edits: Sequence[Edit], tests: Sequence[str]) -> Run:
+        folder = self._take()
+        changed = {edit.file for edit in edits}
+        try:
+            for edit in edits:
+                lines_of(edit)
+                path = folder / edit.file
+                path.write_text(path.read_text("utf-8").replace(edit.line, edit.becomes), "utf-8")
+            return _tests(folder, tests, {**self.environment, "PYTHONPATH": str(folder)}, "-f")
+        finally:
+            for name in changed:
+                shutil.copy2(ROOT / name, folder / name)
+                # What was compiled is told from what is there by its size and its second: both may be the same.
+                for compiled in (folder / name).parent.glob(f"__pycache__/{Path(name).stem}.*"):
+                    compiled.unlink()
+            self._free.put(folder)
+
+    def _take(self) -> Path:
+        with suppress(Empty):
+            return self._free.get_nowait()
+        folder = Path(self._folder.name) / str(next(self._numbers))
+        folder.mkdir()
         for name in _NEEDED:
             if (ROOT / name).is_dir():
-                shutil.copytree(ROOT / name, copy / name)
+                shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
             elif (ROOT / name).exists():
-                shutil.copy2(ROOT / name, copy / name)
-        for edit in edits:
-            lines_of(edit)
-            path = copy / edit.file
-            path.write_text(path.read_text("utf-8").replace(edit.line, edit.becomes), "utf-8")
-        return _tests(copy, tests, "-f")
+                shutil.copy2(ROOT / name, folder / name)
+        return folder
 
 
-def _tests(folder: Path, tests: Sequence[str], *options: str) -> Run:
+def _tests(folder: Path, tests: Sequence[str], environment: Mapping[str, str], *options: str) -> Run:
     command = [sys.executable, "-m", "unittest", *options, *tests]
-    environment = {**os.environ, "PYTHONPATH": str(folder)}
     try:
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=_SECONDS)
     except subprocess.TimeoutExpired:
@@ -127,8 +162,8 @@ def main(arguments: Sequence[str]) -> int:
         if not control.tests or not (on or control.off):
             print(f"{told(control)}\n{control.id:8} {control.state or 'cannot be switched off: ' + control.always}")
     faults = 0
-    with ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as pool:  # half of the time they wait
-        for (control, off), done in zip(jobs, pool.map(lambda job: run(*job), jobs), strict=True):
+    with Copies() as copies, ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as pool:  # half of the time they wait
+        for (control, off), done in zip(jobs, pool.map(lambda job: copies.run(*job), jobs), strict=True):
             wrong = fault(control, off, done)
             faults += bool(wrong)
             if ids:

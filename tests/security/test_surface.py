@@ -195,7 +195,7 @@ class Surface(LiveTestCase):
     async def test_just_what_is_listed_runs_before_a_sign_in(self) -> None:
         limits = Limits(tracked_addresses=1)
         with self.watched() as called:
-            server = await self.begun(called, sign_in_rate=90, max_connections_per_address=50, limits=limits)
+            server = await self.begun(called, sign_in_rate=60, max_connections_per_address=50, limits=limits)
             await self.strangers(server)
             await self.broken(server)
             crowd = [Raw(*await asyncio.open_connection("127.0.0.1", server.port)) for _ in range(60)]
@@ -208,7 +208,7 @@ class Surface(LiveTestCase):
     async def test_who_holds_no_token_reaches_no_conversation(self) -> None:
         """Neither a room, nor a message in the store, nor a wire format."""
         with self.watched() as called:
-            server = await self.begun(called)
+            server = await self.begun(called, sign_in_rate=60)
             await self.strangers(server)
             with self.assertRaises(Rejected):
                 await self.open(server, f"{time.time()}")

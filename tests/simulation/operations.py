@@ -156,7 +156,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "role",
         7,
         _rule("role", "owner", name=_name, role=_one_of("member", "moderator", "moderator", "owner")),
-        RULED | {"guest_role", "last_owner"},
+        RULED | {"guest_role", "last_owner", "not_connected"},
     ),
     Operation("invite", 5, _rule("invite", name=_name), RULED | {"not_connected"}),
     Operation("kick", 9, _rule("kick", name=_name), RULED | {"not_here"}),
