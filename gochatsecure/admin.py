@@ -20,7 +20,7 @@ from .auth.jwt import TokenError
 from .auth.tokens import KeyRing, make_id
 from .chat.model import Identity, Role
 from .chat.names import InvalidName, canonical_user
-from .errors import SettingsError
+from .errors import SettingsError, StoreError
 from .log.account_table import AccountTable, opened
 from .log.accounts import Account, Revocation
 from .settings import Settings
@@ -54,14 +54,16 @@ def user(settings: Settings, words: Sequence[str]) -> int:
                     print(f"{account.name} {account.role!s} {state} {made}")
         case ["add", name]:
             name = _name(name)
-            with _table(settings) as table:
-                record = _new_password(name)
+            record = _new_password(name)
+            path = settings.store_path()
+            where = "" if path is None or path.is_file() else f", in a new store: {path}"
+            with _table(settings, make=True) as table:
                 account = Account(name, record, Role.MEMBER, int(time.time()), secrets.randbits(48))
                 if not table.add(account):
                     raise SettingsError(
                         f"user add: {name}, or a name that looks like it, is registered", "take another"
                     )
-            print(f"{name} is registered")
+            print(f"{name} is registered{where}")
         case ["passwd", name]:
             _change(settings, name, lambda one: one._replace(password=_new_password(one.name)), ends=True)
             print(f"{name} has another password; all of its sign-ins end")
@@ -99,11 +101,13 @@ def _change(settings: Settings, name: str, change: Callable[[Account], Account],
 
 
 @contextmanager
-def _table(settings: Settings) -> Iterator[AccountTable]:
-    """Raises SettingsError, StoreError."""
+def _table(settings: Settings, *, make: bool = False) -> Iterator[AccountTable]:
+    """`make`: a store that is not there yet, as before a server's first start. Raises SettingsError, StoreError."""
     path = settings.store_path()
     if path is None:
         raise SettingsError("-store: memory: keeps its accounts to itself", "name a store with -store sqlite:PATH")
+    if not make and not path.is_file():
+        raise StoreError(f"{path}: there is no such file", "name the server's own with -data, or -store sqlite:PATH")
     with opened(path) as table:
         yield table
 
@@ -197,7 +201,7 @@ def _inspect(settings: Settings, keys: KeyRing, shown: str, now: float) -> int:
 
 
 def _revoke(settings: Settings, name: str, sid: str, until: float, now: float) -> None:
-    with _table(settings) as table:
+    with _table(settings, make=True) as table:
         table.revoke(Revocation(name, sid, int(min(until + 60, 2**53))), now)
     print(f"{name}: the sign-in {sid} has ended")
 

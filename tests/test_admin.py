@@ -70,7 +70,9 @@ class Users(CommandTestCase):
             self.assertIn(meaning, help_text())
 
     def test_one_is_added_once_and_listed(self) -> None:
-        self.assertDone("^alice is registered$", "user", "add", "Alice", typed=f"{PASSWORD}\n")
+        self.assertDone(
+            r"^alice is registered, in a new store: \S+/data/chat\.db$", "user", "add", "Alice", typed=f"{PASSWORD}\n"
+        )
         self.assertFault("looks like it, is registered", "user", "add", "a1ice", typed=PASSWORD)
         self.assertDone("^bob is registered$", "user", "add", "bob", typed=PASSWORD)
         self.assertDone(r"^alice member enabled 20\d\d-\d\d-\d\d\nbob member enabled \S+$", "user", "list")
@@ -116,10 +118,12 @@ class Users(CommandTestCase):
             ("no such role", ("user", "role", "alice", "guest")),
             ("no such role", ("user", "role", "alice", "king")),
             ("keeps its accounts to itself", ("user", "list", "-store=memory:")),
-            ("cannot be used", ("user", "list", "-store=sqlite:/proc/nosuch/chat.db")),
+            ("cannot be used", ("user", "add", "bob", "-store=sqlite:/proc/nosuch/chat.db")),
+            ("there is no such file", ("user", "list", "-store=sqlite:/nosuch/chat.db")),
+            ("there is no such file", ("user", "disable", "alice", "-store=sqlite:/nosuch/chat.db")),
         ):
             with self.subTest(words):
-                self.assertFault(wanted, *words)
+                self.assertFault(wanted, *words, typed=PASSWORD if "/proc" in words[-1] else "")
 
 
 class TokensAndKeys(CommandTestCase):

@@ -218,6 +218,9 @@ MAY: Mapping[type[Any], Role] = MappingProxyType({row.command: row.may for row i
 OP_OF: Mapping[type[Any], str] = MappingProxyType({row.command: row.op for row in (SAY, TELL, *TABLE) if row.op})
 BY_WORD: Mapping[str, Row] = MappingProxyType({row.word: row for row in TABLE if row.word is not None})
 BY_OP: Mapping[str, Row] = MappingProxyType({row.op: row for row in (SAY, TELL, *TABLE) if row.op})
+STORED: frozenset[str] = frozenset(
+    op for op, row in BY_OP.items() if any(part.kind == "cid" for part in row.parameters)
+)
 
 
 def checked(parameter: Parameter, value: Any) -> object:

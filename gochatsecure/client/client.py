@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from ..chat.chain import base64url
 from ..chat.model import KINDS, Cursor
 from ..chat.names import InvalidName, canonical_room
+from ..chat.table import STORED
 from ..wire.closing import CLOSE_CODES
 from ..wire.json_v1 import JSON
 from ..wire.websocket_client import Lost, Rejected, WebSocketClient
@@ -359,12 +360,13 @@ class ChatClient:
     async def request(self, op: str, **fields: Any) -> dict[str, Any]:
         """The answer to any request of the JSON protocol, as docs/protocol.md has it. Raises ClientError.
 
-        It is sent again after a loss of the connection; a `cid` in it is what keeps it from being done twice. Who
-        gives up waiting takes it back, if it is not on its way yet. `join` and `leave` are methods of their own."""
+        It is sent again after a loss of the connection; its `cid`, made unless given, keeps it from being done twice.
+        Who gives up waiting takes it back, if it is not on its way yet. `join` and `leave` are methods of their own."""
         if op in ("join", "leave"):
             raise ValueError(f"{op} is a method of its own, so that this client knows where it is")
         if isinstance(room := fields.get("room"), str):
             fields["room"] = _canonical(room)
+        fields |= {"cid": fields.get("cid") or self._make_cid()} if op in STORED else {}
         call = self._ask({"op": op, **fields})
         try:
             return await call.answer
@@ -400,11 +402,11 @@ class ChatClient:
 
     async def send(self, room: str, text: str, *, cid: str | None = None, **fields: Any) -> dict[str, Any]:
         """Say it; returns once it is stored, with its `seq`. The same `cid` is stored once, also by another run."""
-        return await self.request("send", room=room, text=text, cid=cid or self._make_cid(), **fields)
+        return await self.request("send", room=room, text=text, cid=cid, **fields)
 
     async def private(self, to: str, text: str, *, cid: str | None = None) -> dict[str, Any]:
         """Say it to one alone; returns once it is stored."""
-        return await self.request("private", to=to, text=text, cid=cid or self._make_cid())
+        return await self.request("private", to=to, text=text, cid=cid)
 
     def _ask_replay(self, op: str, place: str) -> None:
         request: dict[str, Any] = {"op": op, "room": place} if place else {"op": op}

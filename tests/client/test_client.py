@@ -75,6 +75,8 @@ class Talking(ClientTestCase):
         await chat.request("edit", room="den", seq=1, text="the", cid="e")
         (message,) = (await chat.request("history", room="den"))["messages"]
         self.assertEqual(message["text"], "the")
+        reacted = await chat.request("react", room="den", seq=1, emoji="+")  # what is stored has a cid, given or not
+        self.assertTrue(reacted["cid"])
         await chat.leave("den")
         with self.assertRaises(RequestRefused):
             await chat.send("den", "x")
