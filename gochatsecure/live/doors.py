@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from ..chat.commands import Join
 from ..chat.errors import Refusal
-from ..chat.events import Entered, Joined, Left, Replay
+from ..chat.events import Entered, Joined, Left, Members, Replay
 from ..chat.model import Message, Stream, room_of_stream, room_stream
 from ..chat.names import canonical_room
 from ..chat.state import Lobby, Room, judged, not_a_member
@@ -93,7 +93,9 @@ class Doors:
         recent: list[Message] = []
         if not session.format.greets:
             recent = fitting(room.recent(self._history)[::-1], self._limits.backlog)[::-1]
-        standing, members = room.standing, self._lobby.members(room)
+        standing = room.standing
+        # A format of lines asks for them by /who: not to look costs nothing, and a thousand may come at once.
+        members = self._lobby.members(room) if session.format.greets else Members(room.name, (), len(room.members))
         role = standing.role_of(session.identity)
         return Entered(
             room.name, name, role, replay, members, standing.topic, standing.visibility, standing.seconds, recent
