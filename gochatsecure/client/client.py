@@ -12,9 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from ..chat.chain import base64url
 from ..chat.model import KINDS, Cursor
-from ..chat.names import InvalidName, canonical_room
 from ..chat.table import STORED
 from ..wire.closing import CLOSE_CODES
 from ..wire.json_v1 import JSON
@@ -22,7 +20,7 @@ from ..wire.websocket_client import Lost, Rejected, WebSocketClient
 from .calls import Call, Calls, Pace, fail, settle
 from .chains import advanced, entry_of
 from .errors import ClientError, ConnectionRefused, HistoryFork, RequestRefused
-from .line import Line, Shown, cursor_of
+from .line import Line, Shown, canonical, cursor_of, told
 from .requests import detail_of, refresh
 
 INBOX = ""
@@ -365,7 +363,7 @@ class ChatClient:
         if op in ("join", "leave"):
             raise ValueError(f"{op} is a method of its own, so that this client knows where it is")
         if isinstance(room := fields.get("room"), str):
-            fields["room"] = _canonical(room)
+            fields["room"] = canonical(room)
         fields |= {"cid": fields.get("cid") or self._make_cid()} if op in STORED else {}
         call = self._ask({"op": op, **fields})
         try:
@@ -375,7 +373,7 @@ class ChatClient:
 
     async def join(self, room: str) -> dict[str, Any]:
         """Enter a room, and stay in it across losses of the connection. Raises RequestRefused."""
-        room = _canonical(room)
+        room = canonical(room)
         while (leaving := self._leaving.get(room)) is not None:
             await asyncio.wait([leaving.answer])
         if self._fault is not None:
@@ -388,7 +386,7 @@ class ChatClient:
 
     async def leave(self, room: str) -> None:
         """Leave a room; what was said there before is said. Whoever still waits to be in is refused."""
-        room = _canonical(room)
+        room = canonical(room)
         if (answer := self._rooms.pop(room, None)) is not None:
             fail(answer, RequestRefused("not_a_member", "this client has left that room again"))
         if (call := self._leaving.get(room)) is None:
@@ -411,20 +409,10 @@ class ChatClient:
     def _ask_replay(self, op: str, place: str) -> None:
         request: dict[str, Any] = {"op": op, "room": place} if place else {"op": op}
         if (cursor := self._cursors.get(place)) is not None:
-            request["after"] = {"epoch": cursor.epoch, "seq": cursor.seq}
-            if cursor.head is not None:
-                request["after"]["head"] = base64url(cursor.head)
+            request["after"] = told(cursor)
         self._ask(request, place)
 
     def _ask(self, request: dict[str, Any], place: str | None = None) -> Call:
         if self._fault is not None:
             raise self._fault
         return self._calls.ask(request, place)
-
-
-def _canonical(room: str) -> str:
-    """As the server calls it. What is no name, the server refuses."""
-    try:
-        return canonical_room(room)
-    except InvalidName:
-        return room

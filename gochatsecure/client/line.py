@@ -6,7 +6,9 @@ import asyncio
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from ..chat.chain import base64url
 from ..chat.model import Cursor
+from ..chat.names import InvalidName, canonical_room
 from ..wire.websocket_client import LocalProtocolError, WebSocketClient
 from .chains import decoded
 
@@ -44,3 +46,17 @@ class Shown(NamedTuple):
 
 def cursor_of(position: dict[str, Any]) -> Cursor:
     return Cursor(position["epoch"], position["last"], decoded(position["head"]))
+
+
+def told(cursor: Cursor) -> dict[str, Any]:
+    """As a request says it."""
+    head = {} if cursor.head is None else {"head": base64url(cursor.head)}
+    return {"epoch": cursor.epoch, "seq": cursor.seq, **head}
+
+
+def canonical(room: str) -> str:
+    """As the server calls it. What is no name, the server refuses."""
+    try:
+        return canonical_room(room)
+    except InvalidName:
+        return room
