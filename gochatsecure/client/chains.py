@@ -35,3 +35,8 @@ def advanced(cursor: Cursor, entry: Entry) -> Cursor:
     if cursor.head is not None and not follows(entry, cursor.head):
         raise HistoryFork(f"{entry.stream}: entry {entry.seq} does not follow from what was shown before")
     return Cursor(cursor.epoch, entry.seq, entry.head)
+
+
+def left_by(event: dict[str, Any], name: str) -> str:
+    """The room that whoever has this name is in no more, after this entry; "" for none."""
+    return str(event["room"]) if event["event"] in ("kicked", "banned") and event["whom"] == name else ""

@@ -18,7 +18,7 @@ from ..wire.closing import CLOSE_CODES
 from ..wire.json_v1 import JSON
 from ..wire.websocket_client import Lost, Rejected, WebSocketClient
 from .calls import Call, Calls, Pace, fail, settle
-from .chains import advanced, entry_of
+from .chains import advanced, entry_of, left_by
 from .errors import ClientError, ConnectionRefused, HistoryFork, RequestRefused
 from .line import Line, Shown, canonical, cursor_of, told
 from .requests import detail_of, refresh
@@ -220,7 +220,8 @@ class ChatClient:
                 self._early.append(said)
             else:
                 await self._take_entry(said)
-                await self._take_expulsion(said)
+                if (room := left_by(said, self.welcome["username"])) in self._rooms and self._rooms[room].done():
+                    await self._take_no_replay(room, RequestRefused(said["event"], "this client was taken out of it"))
         else:
             await self._events.put(Shown(said))
 
@@ -305,15 +306,6 @@ class ChatClient:
         elif answer is not None:
             fail(answer, refused)
         self._calls.entered(place)
-
-    async def _take_expulsion(self, event: dict[str, Any]) -> None:
-        """It may be about this client, which then is in that room no more."""
-        if event["event"] not in ("kicked", "banned") or event["whom"] != self.welcome["username"]:
-            return
-        answer = self._rooms.get(event["room"])
-        if answer is not None and answer.done():  # else it has left, and waits to be in again
-            refused = RequestRefused(event["event"], "this client was taken out of that room")
-            await self._take_no_replay(event["room"], refused)
 
     async def _start(self, place: str, cursor: Cursor) -> None:
         """The first place in a log: it is saved in its turn, so that another run misses nothing from here on."""
