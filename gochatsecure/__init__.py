@@ -1,4 +1,4 @@
-"""GoChatSecure: a self-hosted secure chat server whose whole stack can be read in an afternoon."""
+"""GoChatSecure: a self-hosted secure chat server whose whole stack can be read."""
 
 from .version import __version__ as __version__  # isort: skip - the parts below ask for it
 from .chat.model import Identity, Role

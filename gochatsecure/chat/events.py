@@ -70,11 +70,14 @@ class Members(NamedTuple):
 
 
 class BanList(NamedTuple):
-    """Answer to `Bans`: by name, until when (milliseconds since 1970; None: for good) and why."""
+    """Answer to `Bans`: by name, until when (milliseconds since 1970; None: for good) and why; of each the first, by
+    name, of so many in all."""
 
     room: str
     banned: Mapping[str, tuple[int | None, str]]
     muted: Mapping[str, tuple[int | None, str]]
+    banned_total: int
+    muted_total: int
 
 
 class RoomList(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from heapq import nsmallest
 
 from .chain import erased, is_erased
@@ -51,7 +51,7 @@ from .model import (
     target_of,
 )
 from .names import skeleton
-from .standing import Standing
+from .standing import Sentence, Standing
 
 
 class Room:
@@ -313,7 +313,8 @@ class Lobby:
             case Bans(name):
                 room = self.room_of(identity, name)
                 room.standing.check_right(identity, question, untouched=False)
-                return BanList(name, dict(room.standing.banned), dict(room.standing.muted))
+                banned, muted = room.standing.banned, room.standing.muted
+                return BanList(name, self._first(banned), self._first(muted), len(banned), len(muted))
             case Rooms():
                 rooms = [(room.name, len(room.members)) for room in self.rooms.values() if _is_listed(room, identity)]
                 fullest = nsmallest(self._names_listed, rooms, key=lambda room: (-room[1], room[0]))
@@ -323,6 +324,9 @@ class Lobby:
             case Help():
                 return HelpText()
         raise TypeError(f"not a question about the present moment: {type(question).__name__}")
+
+    def _first(self, sentences: Mapping[str, Sentence]) -> dict[str, Sentence]:
+        return {name: sentences[name] for name in nsmallest(self._names_listed, sentences)}
 
     def members(self, room: Room) -> Members:
         listed = []

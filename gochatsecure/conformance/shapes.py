@@ -110,6 +110,8 @@ FIELDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "visibility": ("visibility", "who finds the room and may enter it"),
         "banned": ("sentences", "who may not be in the room"),
         "muted": ("sentences", "who may not say anything in it"),
+        "banned_total": ("number", "how many there are in all; the list may be shorter"),
+        "muted_total": ("number", "how many there are in all; the list may be shorter"),
         "dup": ("flag", "it was stored before"),
         "delivered": ("flag", "the other is connected"),
         "sessions": ("number", "on how many devices"),
@@ -187,7 +189,7 @@ ANSWERS: Mapping[str, Shape] = MappingProxyType(
         "slow": shape(_ACK),
         "role": shape(_ACK),
         "visibility": shape(_ACK),
-        "bans": shape("room banned muted"),
+        "bans": shape("room banned muted banned_total muted_total"),
         "history": shape(
             "room? with? messages first last more floor",
             "of a room, or of a conversation; the newest, or those next to one of `before`, `after`, `around`",

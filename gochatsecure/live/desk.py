@@ -179,7 +179,9 @@ class Desk:
     def _show_typing(self, session: Session, command: Type) -> None:
         name = session.identity.name
         if command.room is not None:
-            stream = self._lobby.room_of(session.identity, command.room).stream
+            room = self._lobby.room_of(session.identity, command.room)
+            room.standing.check_voice(session.identity, int(self._wall() * 1000))
+            stream = room.stream
         elif command.to is not None and (holder := self._lobby.holder(command.to)) is not None:
             stream = inbox_stream(holder.key)
         else:

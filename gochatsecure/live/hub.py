@@ -212,7 +212,6 @@ class Hub:
                 return self._finish(session, asked_as, asked, partial(self._after_pending, session, asked_as, asked))
             step = self._desk.do(session, asked_as, asked)
         except Refusal as refusal:
-            _let_go(refusal)
             if session.pending or _may_be_stored(asked, refusal):
                 return self._finish(session, asked_as, asked, partial(self._after_pending, session, asked_as, refusal))
             self._refuse(session, asked_as, refusal)
@@ -259,7 +258,6 @@ class Hub:
             except Refusal as refusal:
                 if not _may_be_stored(asked, refusal):
                     raise
-                _let_go(refusal)  # it may be the last that is heard of it: then it is stored, or nobody waits any more
                 answer = await self._desk.repeat(session, asked, refusal)
         except Refusal as refusal:
             self._refuse(session, asked_as, refusal)

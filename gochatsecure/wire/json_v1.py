@@ -253,8 +253,9 @@ def _fields(event: Event) -> _Fields:
             return {"room": room, "messages": [_message(one) for one in messages], "before": before, "more": more}
         case Members(room):
             return {"room": room, **_members(event)}
-        case BanList(room, banned, muted):
-            return {"room": room, "banned": _sentences(banned), "muted": _sentences(muted)}
+        case BanList(room, banned, muted, banned_total, muted_total):
+            totals = {"banned_total": banned_total, "muted_total": muted_total}
+            return {"room": room, "banned": _sentences(banned), "muted": _sentences(muted), **totals}
         case RoomList(rooms, total):
             return {"rooms": [{"room": room, "members": count} for room, count in rooms], "total": total}
         case Presence(name, sessions):

@@ -247,8 +247,11 @@ def _lines(event: Event) -> list[str]:
             return [f"# in {room}: {', '.join(map(_member, names))}{_more(total - len(names))}"]
         case RoomList(rooms, total):
             return [f"# rooms: {', '.join(f'{name} ({count})' for name, count in rooms)}{_more(total - len(rooms))}"]
-        case BanList(room, banned, muted):
-            return [f"# banned from {room}: {_sentences(banned)}", f"# muted in {room}: {_sentences(muted)}"]
+        case BanList(room, banned, muted, banned_total, muted_total):
+            return [
+                f"# banned from {room}: {_sentences(banned)}{_more(banned_total - len(banned))}",
+                f"# muted in {room}: {_sentences(muted)}{_more(muted_total - len(muted))}",
+            ]
         case Presence(name, sessions):
             return [f"# {name} is {'connected' if sessions else 'not connected'}"]
         case HelpText():

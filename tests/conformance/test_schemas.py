@@ -85,7 +85,7 @@ ANSWERED: dict[str, tuple[events.Event, ...]] = {
         ("invite", "kick", "ban", "unban", "mute", "unmute", "slow", "role", "visibility"),
         (events.Acked(kept(Kicked("bob", "")), "e1", False),),
     ),
-    "bans": (events.BanList("den", {"bob": (None, "spam")}, {"eve": (5, "")}),),
+    "bans": (events.BanList("den", {"bob": (None, "spam")}, {"eve": (5, "")}, 1, 1),),
     "history": (
         events.Messages("den", None, [*TALK, *GONE, *CHANGED], 1, 2, False, 1),
         events.Messages(None, "bob", fold([PRIVATE]), 1, 2, False, 1),

@@ -112,6 +112,8 @@ class TakingOut(RulesTestCase):
             "room": "den",
             "banned": [{"name": "eve", "until": until, "reason": "spam"}],
             "muted": [{"name": "max", "until": None, "reason": ""}],
+            "banned_total": 1,
+            "muted_total": 1,
         }
         self.assertEqual(await self.mona.asks("bans", room="den"), wanted)
         self.assertEqual(await self.gus.asks("bans", room="den"), "not_allowed")
@@ -130,6 +132,12 @@ class Speaking(RulesTestCase):
         self.assertEqual((await self.committed(self.gus, "delete", room="den", seq=3, cid="d"))["seq"], 5)
         await self.rule(self.mona, "unmute", name="gus")
         self.assertEqual((await self.send(self.gus, "hi", "g2"))["seq"], 7)
+
+    async def test_who_is_muted_does_not_even_type(self) -> None:
+        await self.rule(self.mona, "mute", name="gus")
+        self.mona.hears()
+        self.assertEqual(await self.gus.asks("typing", room="den"), "muted")
+        self.assertEqual(self.mona.hears(), [])
 
     async def test_slow_mode_takes_one_message_in_so_many_seconds(self) -> None:
         await self.rule(self.olga, "slow", seconds=10)

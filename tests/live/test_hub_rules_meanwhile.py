@@ -6,7 +6,6 @@ import asyncio
 import json
 from typing import Any
 
-from gochatsecure.chat.state import NOT_A_MEMBER
 from tests.live.fakes import turns
 from tests.live.test_hub_json import Program
 from tests.live.test_hub_rules import RulesTestCase
@@ -52,13 +51,6 @@ class TheFirstTryIsOnItsWay(Meanwhile):
         await turns()
         self.world.log.commit()
         self.assertEqual((self.world.hub._desk._under_way, self.world.hub._desk._awaited), ({}, {}))
-
-    async def test_a_refusal_that_comes_to_nothing_keeps_nothing_of_whom_it_was_for(self) -> None:
-        again, task = await self.again_elsewhere()
-        self.world.log.commit()
-        await task
-        self.assertTrue(again.answer(77)["dup"])
-        self.assertIsNone(NOT_A_MEMBER.__traceback__)
 
     async def test_what_sets_out_while_the_log_is_asked_is_waited_for_too(self) -> None:
         eve, again = await self.begin("eve"), await self.enter("olga", guest=False)
