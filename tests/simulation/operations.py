@@ -177,7 +177,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("rooms", 1, lambda who: {"op": "rooms"}),
     Operation("read", 4, _in_room("read", seq=lambda who: who.random.randrange(20)), LEFT),
     Operation("unread", 2, lambda who: {"op": "unread"}),
-    Operation("typing", 3, _in_room("typing"), LEFT),
+    Operation("typing", 3, _in_room("typing"), QUIET),
     Operation("ping", 2, lambda who: {"op": "ping"}),
     Operation("refresh", 3, lambda who: {"op": "refresh", "token": who.run.token(who.identity)}, CLOCK),
 )
