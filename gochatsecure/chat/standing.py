@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from .commands import Ban, Command, Govern, Invite, Judge, Mute, Rank, SetTopic, Slow, Unban, Unmute
 from .errors import Refusal, Temporary
 from .model import (
     Banned,
-    Content,
     Entry,
     Identity,
     Invited,
@@ -56,10 +55,10 @@ class Standing:
         self.seconds = 0  # between two things that a member says
         self.visibility = "public"
         for entry in rules:
-            self.apply(entry.content)
+            self.apply(entry)
 
-    def apply(self, content: Content) -> None:
-        match content:
+    def apply(self, entry: Entry) -> None:
+        match entry.content:
             case Titled(text):
                 self.topic = text
             case Ranked(whom, role):
@@ -70,10 +69,12 @@ class Standing:
                 self._dismiss(whom)
             case Banned(whom, until, reason):
                 self._dismiss(whom)
+                self.banned = _holding(self.banned, entry.ts)  # what has ended is over, whatever becomes of the clock
                 self.banned[name_of(whom)] = Sentence(until, reason)
             case Unbanned(whom):
                 self.banned.pop(name_of(whom), None)
             case Muted(whom, until, reason):
+                self.muted = _holding(self.muted, entry.ts)
                 self.muted[name_of(whom)] = Sentence(until, reason)
             case Unmuted(whom):
                 self.muted.pop(name_of(whom), None)
@@ -155,9 +156,9 @@ class Standing:
             case Invite():
                 _check_room(self.invited, about.key, most)
             case Ban(_, name):
-                self._make_room(self.banned, name, now_ms, most)
+                _check_room(_holding(self.banned, now_ms), name, most)
             case Mute(_, name):
-                self._make_room(self.muted, name, now_ms, most)
+                _check_room(_holding(self.muted, now_ms), name, most)
             case Unban(_, name) if name not in self.banned:
                 raise Refusal("not_banned", "nobody of that name is banned from this room")
             case Unmute(_, name) if name not in self.muted:
@@ -172,12 +173,9 @@ class Standing:
         if owners == [about.key] and role is not Role.OWNER and identity.role is not Role.OWNER:
             raise Refusal("last_owner", "that is the last owner of this room; make somebody else one first")
 
-    def _make_room(self, sentences: dict[str, Sentence], name: str, now_ms: int, most: int) -> None:
-        """For one more; what has ended is forgotten first."""
-        if name not in sentences and len(sentences) >= most:
-            for other in [other for other, sentence in sentences.items() if not sentence.holds(now_ms)]:
-                del sentences[other]
-        _check_room(sentences, name, most)
+
+def _holding(sentences: Mapping[str, Sentence], now_ms: int) -> dict[str, Sentence]:
+    return {name: sentence for name, sentence in sentences.items() if sentence.holds(now_ms)}
 
 
 def _check_room(rules: Collection[str], about: str, most: int) -> None:

@@ -361,7 +361,7 @@ class Lobby:
                     if kept.seq == target or (isinstance(kept.content, Edited) and target_of(kept.content) == target):
                         room.tail[number] = erased(kept)
             case rule if type(rule) in RULES:
-                room.standing.apply(rule)
+                room.standing.apply(entry)
                 if isinstance(rule, Kicked | Banned):
                     return name_of(rule.whom)
         return None

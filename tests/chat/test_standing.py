@@ -36,10 +36,14 @@ OPERATOR = Identity("opal", "", Role.OWNER)
 RULED: tuple[Content, ...] = (Ranked("olga", "owner"), Ranked("mona", "moderator"))
 
 
+def entry(rule: Content) -> Entry:
+    return Entry(ROOM, 1, NOW, "olga", None, rule)
+
+
 def standing(*rules: Content) -> Standing:
     found = Standing()
     for rule in rules:
-        found.apply(rule)
+        found.apply(entry(rule))
     return found
 
 
@@ -114,6 +118,13 @@ class Entering(unittest.TestCase):
             kept.append(caught.exception)
         self.assertIsNot(*kept)
 
+    def test_what_had_ended_when_the_next_was_made_is_over_though_the_clock_goes_back(self) -> None:
+        room = standing(*RULED, Banned("gus~s1", NOW - 1, ""), Muted("max", NOW, ""), Banned("eve", NOW + 1, ""))
+        self.assertEqual(self.enters(room, GUEST, NOW - 2), "")
+        self.assertEqual(set(room.muted), {"max"}, "no other mute was made")
+        room.apply(entry(Muted("eve", None, "")))
+        self.assertEqual((set(room.banned), set(room.muted)), ({"eve"}, {"eve"}))
+
     def test_a_private_room_lets_in_who_is_known_there(self) -> None:
         room = standing(*RULED, Opened("private"), Invited("gus~s1", "den"), Ranked("max", "member"))
         for identity in (OWNER, MODERATOR, MEMBER, GUEST, OPERATOR):
@@ -171,7 +182,7 @@ class Rights(unittest.TestCase):
         room = standing(*RULED)
         self.assertEqual(allowed(room, OWNER, Rank("den", "olga", "member"), OWNER), "last_owner")
         self.assertEqual(allowed(room, OWNER, Rank("den", "otto", "owner"), OTHER), "")
-        room.apply(Ranked("otto", "owner"))
+        room.apply(entry(Ranked("otto", "owner")))
         self.assertEqual(allowed(room, OWNER, Rank("den", "olga", "member"), OWNER), "")
         self.assertEqual(allowed(room, MODERATOR, Rank("den", "max", "moderator"), MEMBER), "not_allowed")
 
@@ -211,7 +222,7 @@ class Rights(unittest.TestCase):
             *RULED, Banned("a", NOW - 1, ""), Banned("b", None, ""), Invited("c", "den"), Invited("d", "den")
         )
         self.assertEqual(allowed(room, OWNER, Ban("den", "gus"), most=2), "")
-        room.apply(Banned("gus", None, ""))
+        room.apply(entry(Banned("gus", None, "")))
         self.assertEqual(allowed(room, OWNER, Ban("den", "max"), MEMBER, most=2), "too_many_rules")
         self.assertEqual(allowed(room, OWNER, Ban("den", "gus"), most=2), "")
         self.assertEqual(allowed(room, OWNER, Invite("den", "max"), MEMBER, most=2), "too_many_rules")

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 
 from gochatsecure.chat.model import (
     Banned,
-    Content,
     Deleted,
     Edited,
     Entry,
@@ -47,9 +46,10 @@ class Rules:
         self.seconds = 0
         self.visibility = "public"
         for entry in entries:
-            self.apply(entry.content)
+            self.apply(entry)
 
-    def apply(self, content: Content) -> None:
+    def apply(self, entry: Entry) -> None:
+        content = entry.content
         whom = person_of(content) or ""
         if isinstance(content, Titled):
             self.topic = content.text
@@ -61,10 +61,12 @@ class Rules:
             self.roles.pop(whom, None)
             self.invited.discard(whom)
             if isinstance(content, Banned):
+                self.banned = _going_on(self.banned, entry.ts)
                 self.banned[name_of(whom)] = content.until
         elif isinstance(content, Unbanned):
             self.banned.pop(name_of(whom), None)
         elif isinstance(content, Muted):
+            self.muted = _going_on(self.muted, entry.ts)
             self.muted[name_of(whom)] = content.until
         elif isinstance(content, Unmuted):
             self.muted.pop(name_of(whom), None)
@@ -123,6 +125,11 @@ class Rules:
         if isinstance(content, _MODERATE) or (isinstance(content, Titled) and Role.OWNER in self.roles.values()):
             return Role.MODERATOR
         return Role.GUEST
+
+
+def _going_on(sentences: Sentences, ts: int) -> Sentences:
+    """Those that had not ended when another of their kind was made."""
+    return {who: until for who, until in sentences.items() if until is None or until > ts}
 
 
 def _holds(sentences: Sentences, key: str, time: int) -> bool:

@@ -88,7 +88,7 @@ class Truth:
             self.fail("expelled", f"{entry.sender} has been taken out of {stream}, and brings entry {entry.seq}")
         elif (found := rules.objection(entry, about.sender if about is not None else "")) is not None:
             self.fail(found[0], f"{stream}: entry {entry.seq}, {entry.content}: {found[1]}")
-        rules.apply(entry.content)
+        rules.apply(entry)
         if isinstance(entry.content, Kicked | Banned):
             self.out[stream, name_of(entry.content.whom)] = entry.seq
 
