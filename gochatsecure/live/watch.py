@@ -118,10 +118,10 @@ class Watch:
         await self._look_at_certificate(again)
 
     async def _look_at_keys(self, again: bool) -> None:
-        path, known = self._files.signing_keys, None if again else self._keys
+        path = self._files.signing_keys
 
-        def look() -> KeyRing | OperatorError | None:
-            self._keys = state_of(path)
+        def look() -> KeyRing | OperatorError | None:  # one after the other there, so that nothing is told of twice
+            known, self._keys = None if again else self._keys, state_of(path)
             try:
                 return KeyRing.load(path) if self._keys != known else None
             except OperatorError as error:
@@ -137,10 +137,9 @@ class Watch:
 
     async def _look_at_certificate(self, again: bool) -> None:
         certificate, key, _ = self._files
-        known = None if again else self._pair
 
         def look() -> SSLContext | OperatorError | None:
-            self._pair = state_of(certificate, key)
+            known, self._pair = None if again else self._pair, state_of(certificate, key)
             try:
                 return server_context(certificate, key) if self._pair != known else None
             except OperatorError as error:

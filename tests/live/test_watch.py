@@ -87,6 +87,17 @@ class TheCertificate(WatchTestCase):
             await server.reload()
         self.assertEqual(await self.shown(server), before)
 
+    async def test_what_two_looks_at_once_find_is_told_of_once(self) -> None:
+        server = await self.watched()
+        watch = server._watch
+        assert watch is not None
+        self.cert.write_bytes(b"garbage")
+        server.settings.key_path()[0].write_text("garbage")
+        with self.assertLogs("gochatsecure", "INFO") as logged:
+            await asyncio.gather(watch.look(), watch.look())
+        told = sorted(record.getMessage().partition(" ")[0] for record in logged.records)
+        self.assertEqual(told, ["certificate_refused", "keys_refused"])
+
     async def test_a_key_that_others_can_read_keeps_the_old_pair(self) -> None:
         server = await self.watched()
         self.key.chmod(0o644)
