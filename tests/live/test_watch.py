@@ -35,7 +35,10 @@ class WatchTestCase(AccountsTestCase):
         shutil.copy(pair.cert, self.cert)
         shutil.copy(pair.key, self.key)
         fields.setdefault("limits", Limits(look_s=3600))
-        return await self.start(cert=self.cert, key=self.key, **fields)
+        server = await self.start(cert=self.cert, key=self.key, **fields)
+        for _ in range(2):  # by then the look that it begins with is over
+            await server._watch.look()  # type: ignore[union-attr]
+        return server
 
     async def shown(self, server: ChatServer) -> bytes:
         """The certificate that a new connection is shown."""
