@@ -67,6 +67,13 @@ def _own_frames() -> None:
     lines.frame = json_v1.frame = frame  # type: ignore[attr-defined]
 
 
+def _own_reading() -> None:
+    """wsproto reads every frame that comes."""
+    from gochatsecure.wire import websocket
+
+    websocket.take_text = lambda waiting, most: None  # type: ignore[attr-defined]
+
+
 def _written_out() -> None:
     """Messages of the JSON protocol and their acks are made of dictionaries."""
     from gochatsecure.chat.chain import base64url
@@ -104,6 +111,7 @@ TECHNIQUES: dict[str, Technique] = {
     "framing once": (_framing_once, _MEMORY, "room", _BUSY),
     "joining": (_joining, _MEMORY, "room", _BUSY),
     "our own frames": (_own_frames, _MEMORY, "room", _BUSY),
+    "our own reading of texts": (_own_reading, _MEMORY, "room", _BUSY),
     "written-out JSON": (_written_out, _MEMORY, "room", {**_BUSY, "--json": True}),
     "the calm collector": (_calm_collector, _MEMORY, "storm", {"users": 32}),
     "group commit": (_group_commit, (), "room", _BUSY),

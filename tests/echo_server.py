@@ -24,6 +24,7 @@ from gochatsecure.live.hub import Hub
 from gochatsecure.live.listener import Listener
 from gochatsecure.live.routes import Routes, Upgrade
 from gochatsecure.live.session import Session
+from gochatsecure.wire.frames import frame
 from gochatsecure.wire.http1 import HTTPError, Request, Response
 from gochatsecure.wire.lines import LINES
 from gochatsecure.wire.websocket import (
@@ -33,7 +34,6 @@ from gochatsecure.wire.websocket import (
     WebSocketServer,
     acceptance,
     check_upgrade,
-    frame,
 )
 
 NOBODY = Identity("echo", "echo", Role.GUEST)

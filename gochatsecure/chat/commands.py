@@ -225,6 +225,12 @@ class Quit(NamedTuple):
 Amend = Edit | Delete | React
 """Concerns an earlier message of the room."""
 
+Talk = Say | Amend
+"""Is what a room is for; it changes nobody's rights."""
+
+Voice = Say | Edit | React | SetTopic
+"""Lets the room read something new."""
+
 Judge = Rank | Invite | Kick | Ban | Unban | Mute | Unmute
 """Is about somebody, called `name`."""
 

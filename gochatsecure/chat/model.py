@@ -20,8 +20,7 @@ def room_stream(room: str) -> Stream:
 
 def room_of_stream(stream: Stream) -> str:
     """The room's name, or "" for what is not a room's log."""
-    kind, _, name = stream.partition("/")
-    return name if kind == "room" else ""
+    return stream[5:] if stream.startswith("room/") else ""
 
 
 def inbox_stream(key: str) -> Stream:
@@ -62,15 +61,15 @@ class Identity:
     ours: bool = False
     generation: int | None = None
     signed_by: str = field(default="", compare=False)
+    key: str = field(init=False, compare=False)
+    """What the log knows this identity by: never shared by two people, even if the name is. No name holds a `~`."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", f"{self.name}~{self.sid}" if self.role is Role.GUEST else self.name)
 
     @property
     def guest(self) -> bool:
         return self.role is Role.GUEST
-
-    @property
-    def key(self) -> str:
-        """What the log knows this identity by: never shared by two people, even if the name is. No name holds a `~`."""
-        return f"{self.name}~{self.sid}" if self.guest else self.name
 
     def may_enter(self, room: str) -> bool:
         return any(fnmatchcase(room, pattern) for pattern in self.rooms)

@@ -128,12 +128,12 @@ class Standing:
 
     def check_right(self, identity: Identity, command: Command, *, untouched: bool) -> None:
         """Raises Refusal if that is not for it to do. `untouched`: nothing has ever been said or ruled in the room."""
-        if isinstance(command, SetTopic) and not self.owned:
+        needed = MAY.get(type(command))
+        if not needed or (isinstance(command, SetTopic) and not self.owned):
             return
         founds = isinstance(command, Rank) and (command.name, command.role) == (identity.name, str(Role.OWNER))
         if founds and untouched and not identity.guest:
             return
-        needed = MAY.get(type(command), Role.GUEST)
         if self.role_of(identity) < needed:
             article = "an" if needed is Role.OWNER else "a"
             hint = "" if self.owned else "; nobody owns it; who has registered may found a new one"

@@ -23,7 +23,9 @@ from .commands import (
     Rooms,
     Say,
     SetTopic,
+    Talk,
     Tell,
+    Voice,
     Who,
 )
 from .content import content_of
@@ -92,21 +94,22 @@ class Room:
     def begin(self, identity: Identity, command: Append, now_ms: int) -> None:
         """A draft that this command has made is on its way."""
         self.pending += 1
-        if isinstance(command, Delete):
+        if isinstance(command, Say):
+            if self.standing.seconds:
+                since = now_ms - 1000 * self.standing.seconds
+                self.said = {key: said for key, said in self.said.items() if said > since}
+                self.said[identity.key] = now_ms
+        elif isinstance(command, Delete):
             self.deleting.add(command.seq)
         elif isinstance(command, Judge):
             self.judged[command.name] += 1
-        elif isinstance(command, Say) and self.standing.seconds:
-            since = now_ms - 1000 * self.standing.seconds
-            self.said = {key: said for key, said in self.said.items() if said > since}
-            self.said[identity.key] = now_ms
 
     def settle(self, command: Append) -> None:
         """It is not any more."""
         self.pending -= 1
         if isinstance(command, Delete):
             self.deleting.discard(command.seq)
-        elif isinstance(command, Judge):
+        elif self.judged and isinstance(command, Judge):
             self.judged[command.name] -= 1
             if not self.judged[command.name]:
                 del self.judged[command.name]
@@ -219,27 +222,30 @@ class Lobby:
         room = self.room_of(identity, command.room)
         self._check_judged(identity, room, command, about)
         room.standing.check_right(identity, command, untouched=not room.position.last and not room.pending)
-        if isinstance(command, Say | Edit | React | SetTopic):
+        if isinstance(command, Voice):
             room.standing.check_voice(identity, now_ms)
-        whom = self._whom(identity, room, command, about)
-        if isinstance(command, Say | Edit | Delete | React):
+        if isinstance(command, Talk):
             self._check(identity, room, command, about, now_ms)
-        else:
-            if isinstance(command, SetTopic):
-                self._check_length(command.text)
-            room.standing.check_rule(identity, command, whom, now_ms, self._room_rules)
+            content = content_of(command, "", now_ms)
+            return Draft(identity.key, now_ms, ((room.stream, content),), command.cid)
+        whom = self._whom(identity, room, command, about)
+        if isinstance(command, SetTopic):
+            self._check_length(command.text)
+        room.standing.check_rule(identity, command, whom, now_ms, self._room_rules)
         content = content_of(command, whom.key, now_ms)
         streams = [room.stream, *([inbox_stream(whom.key)] if isinstance(content, Invited) else [])]
         return Draft(identity.key, now_ms, tuple((stream, content) for stream in streams), command.cid)
 
     def _check_judged(self, identity: Identity, room: Room, command: Append, about: object) -> None:
         """Raises Temporary where something that is on its way may change who has the right to do this."""
+        if not room.judged:
+            return
         concerned = {identity.name}
         if isinstance(command, Judge):
             concerned.add(command.name)
         elif isinstance(command, Delete) and isinstance(about, Entry):
             concerned.add(name_of(about.sender))
-        if room.judged.keys() & concerned or (isinstance(command, Rank | SetTopic) and room.judged):
+        if room.judged.keys() & concerned or isinstance(command, Rank | SetTopic):
             raise judged()
 
     def _person(self, name: str, about: Entry | Identity | None) -> Identity:
@@ -260,9 +266,7 @@ class Lobby:
             raise Refusal("not_here", "nobody of that name is in this room")
         return whom
 
-    def _check(
-        self, identity: Identity, room: Room, command: Say | Edit | Delete | React, about: object, now_ms: int
-    ) -> None:
+    def _check(self, identity: Identity, room: Room, command: Talk, about: object, now_ms: int) -> None:
         match command:
             case Say(_, text, _, _, reply_to):
                 self._check_text(text)
@@ -355,6 +359,8 @@ class Lobby:
         room.position = Position(epoch, floor, entry.seq, entry.head)
         room.tail.append(entry)
         match entry.content:
+            case Posted():  # nearly all of it
+                pass
             case Deleted(target):
                 room.deletions += 1
                 for number, kept in enumerate(room.tail):

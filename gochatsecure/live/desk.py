@@ -36,7 +36,7 @@ from ..chat.commands import (
 from ..chat.content import says_again
 from ..chat.errors import Refusal
 from ..chat.events import Acked, Done, Event, Refreshed, Typing
-from ..chat.model import Entry, Identity, Told, inbox_stream, name_of
+from ..chat.model import Draft, Entry, Identity, Told, inbox_stream, name_of
 from ..chat.state import Lobby
 from ..limits import Limits
 from ..log.port import Committed, Log, Outcome, cid_reused
@@ -90,9 +90,11 @@ class Desk:
         """Do it, or say how: answered at once, or once it is committed, or after the step that is returned."""
         archive = self._archive
         match command:
+            case Say():
+                self._append(Pending(session, asked_as, command))
             case Tell(name) | Invite(_, name) | Rank(_, name) if self._lobby.holder(name) is None:
                 return partial(self._to_absent, Pending(session, asked_as, command), name)
-            case _ if isinstance(command, Say | Tell | Govern):
+            case _ if isinstance(command, Tell | Govern):
                 self._append(Pending(session, asked_as, command))
             case Edit(name, seq) | Delete(name, seq) | React(name, seq):
                 about = self._lobby.room_of(session.identity, name).at(seq)
@@ -130,11 +132,11 @@ class Desk:
     def _append(self, pending: Pending, about: Entry | Identity | None = None) -> None:
         session, _, command = pending
         now_ms = int(self._wall() * 1000)
-        draft = self._lobby.decide(session.identity, command, now_ms, about)
-        self._log.append(draft._replace(context=pending))
+        sender, ts, parts, cid, _ = self._lobby.decide(session.identity, command, now_ms, about)
+        self._log.append(Draft(sender, ts, parts, cid, pending))
         session.pending += 1
-        if draft.cid is not None:
-            self._under_way[draft.sender, draft.cid] = pending
+        if cid is not None:
+            self._under_way[sender, cid] = pending
         if not isinstance(command, Tell):
             self._lobby.rooms[command.room].begin(session.identity, command, now_ms)
 

@@ -13,11 +13,11 @@ from typing import Any
 from ..chat.model import Identity
 from ..journal import Happening
 from ..wire.formats import WireFormat
+from ..wire.frames import PING
 from ..wire.tls import TLSFailure
 from ..wire.websocket import (
     GOING_AWAY,
     INTERNAL_ERROR,
-    PING,
     POLICY_VIOLATION,
     SLOW_CONSUMER,
     Closed,

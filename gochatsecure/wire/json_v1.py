@@ -40,7 +40,7 @@ from ..chat.events import (
 )
 from ..chat.model import KIND_OF, Entry, Message, Position, Posted, Told, name_of, room_of_stream, shown, text_of
 from ..chat.table import BY_OP, Row, checked
-from .websocket import frame
+from .frames import frame
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 _Fields = dict[str, Any]

@@ -52,7 +52,7 @@ from ..chat.model import (
     shown,
 )
 from ..chat.table import BY_WORD, KINDS, SAY, TABLE, TELL, Row, checked
-from .websocket import frame
+from .frames import frame
 
 # Code points that are written out: controls and line breaks; bidirectional controls; what cannot be seen. Not the
 # joiners U+200C and U+200D, nor tags: Persian, Indic scripts, emoji and flags are written with them.

@@ -1,5 +1,7 @@
 """WebSocket (RFC 6455) by wsproto, and what wsproto leaves to its user: the handshake's checks, and every limit.
 
+Frames go to wsproto one by one, and never those that are a whole text message each: they are read by `frames`.
+
 No extension is ever negotiated: permessage-deflate would let 65 KB inflate to 64 MiB, leaks lengths across senders,
 and would make each member's frames different bytes.
 """
@@ -15,6 +17,7 @@ from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessag
 from wsproto.utilities import generate_accept_token
 
 from ..limits import Limits
+from .frames import frame_size, take_text
 from .http1 import HTTPError, Request
 
 # Close codes: RFC 6455 7.4.1, and our own.
@@ -112,7 +115,9 @@ class WebSocketServer:
         "_fragments",
         "_limits",
         "_parts",
+        "_rest",
         "_size",
+        "_waiting",
         "ended",
         "since",
     )
@@ -120,7 +125,9 @@ class WebSocketServer:
     def __init__(self, limits: Limits, trailing: bytes = b"") -> None:
         """`trailing` are the bytes that arrived behind the handshake."""
         self._limits = limits
-        self._connection = Connection(ConnectionType.SERVER, trailing_data=trailing)
+        self._connection = Connection(ConnectionType.SERVER)
+        self._waiting = bytearray(trailing)
+        self._rest = 0  # bytes to come of the frame of which wsproto has got a part
         self._parts: list[str] = []
         self._size = 0
         self._fragments = 0
@@ -130,16 +137,37 @@ class WebSocketServer:
         self.ended = False
 
     def feed(self, data: bytes) -> None:
-        """After `Closed` nothing may be fed: wsproto would keep it for ever."""
-        self._connection.receive_data(data)
+        """After `Closed` nothing may be fed: it would be kept for ever."""
+        self._waiting += data
 
     def receive(self, now: float) -> Iterator[Received]:
         """What has arrived, lazily, so that the caller may stop at any point and go on later. `now`: seconds.
 
         Nothing follows `Closed`.
         """
-        if self.ended:
-            return
+        between = not self._rest and self.since is None  # two messages
+        while not self.ended:
+            if between and (text := take_text(self._waiting, self._limits.message)) is not None:
+                yield Text(text)
+            elif self._pass_on():
+                yield from self._events(now)
+                between = not self._rest and self.since is None
+            else:
+                return
+
+    def _pass_on(self) -> bool:
+        """Give wsproto the next frame, or what there is of it; False if there is nothing."""
+        waiting = self._waiting
+        size = self._rest or frame_size(waiting)
+        if not size or not waiting:
+            return False
+        self._connection.receive_data(bytes(waiting[:size]))
+        self._rest = max(0, size - len(waiting))
+        del waiting[:size]
+        return True
+
+    def _events(self, now: float) -> Iterator[Received]:
+        """What wsproto makes of it."""
         limits = self._limits
         for event in self._connection.events():
             if isinstance(event, TextMessage):
@@ -206,18 +234,3 @@ class WebSocketServer:
         self.ended = True
         answer = self.close(NORMAL if event.code == _NO_STATUS else int(event.code), "")
         return Closed(answer, int(event.code), "")
-
-
-def frame(text: str) -> bytes:
-    """One text message as one frame, for any number of sessions: a server's are unmasked (RFC 6455 5.2)."""
-    payload = text.encode()
-    size = len(payload)
-    if size < 126:
-        return bytes((_FINAL_TEXT, size)) + payload
-    if size < 65536:
-        return bytes((_FINAL_TEXT, 126, size >> 8, size & 255)) + payload
-    return bytes((_FINAL_TEXT, 127)) + size.to_bytes(8, "big") + payload
-
-
-_FINAL_TEXT = 0x81
-PING = b"\x89\x00"

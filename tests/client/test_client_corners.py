@@ -21,8 +21,8 @@ from gochatsecure.client import (
 )
 from gochatsecure.client.client import INBOX
 from gochatsecure.live.doors import Doors
+from gochatsecure.wire.frames import frame
 from gochatsecure.wire.json_v1 import JSONFormat
-from gochatsecure.wire.websocket import frame
 from tests.live.support import eventually
 from tests.support import PATIENCE, client_context
 

@@ -24,7 +24,7 @@ from gochatsecure.live import doors
 from gochatsecure.live.fanout import Fanout
 from gochatsecure.live.hub import Hub
 from gochatsecure.log.memory import MemoryLog
-from gochatsecure.wire import http1, json_v1, websocket
+from gochatsecure.wire import frames, http1, json_v1, websocket
 from tests.support import PATIENCE, ServerTestCase, certificate, client_context
 
 KNOWN = {transcript.name: transcript for transcript in transcripts()}
@@ -275,7 +275,7 @@ class TheCommand(ServerTestCase):
         self.assertEqual(
             await self.run_main([*common, "health", "dup"]), (0, ["ok      health", "ok      dup", "2 of 2"])
         )
-        with mock.patch.object(json_v1, "frame", acks(dup=False)(websocket.frame)):
+        with mock.patch.object(json_v1, "frame", acks(dup=False)(frames.frame)):
             code, lines = await self.run_main([*common, "health", "dup"])
         self.assertEqual((code, lines[0], lines[-1][:6]), (1, "ok      health", "1 of 2"))
         self.assertIn(KNOWN["dup"].promise, lines[1])

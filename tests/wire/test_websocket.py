@@ -10,7 +10,9 @@ from wsproto.connection import Connection
 from wsproto.events import AcceptConnection, CloseConnection, Event, Ping, TextMessage
 
 from gochatsecure.wire import websocket
-from gochatsecure.wire.websocket import Closed, Control, Received, Text, WebSocketServer, frame
+from gochatsecure.wire.frames import PING as OUR_PING
+from gochatsecure.wire.frames import frame
+from gochatsecure.wire.websocket import Closed, Control, Received, Text, WebSocketServer
 from tests.wire.support import (
     BINARY,
     CLOSE,
@@ -330,8 +332,8 @@ class OurFrames(unittest.TestCase):
         self.assertEqual(frame("a"), b"\x81\x01a")
 
     def test_our_ping_is_empty(self) -> None:
-        self.assertEqual(websocket.PING, b"\x89\x00")
-        self.assertEqual(decoded(websocket.PING), [Ping(b"")])
+        self.assertEqual(OUR_PING, b"\x89\x00")
+        self.assertEqual(decoded(OUR_PING), [Ping(b"")])
 
     def test_a_pong_repeats_what_the_ping_said(self) -> None:
         for payload in (b"", b"x", bytes(range(125))):
