@@ -20,15 +20,15 @@ class Fanout:
         self._followers: dict[Stream, dict[WireFormat, set[Session]]] = {}
 
     def follow(self, session: Session, stream: Stream) -> None:
-        session.follows.add(stream)
         self._followers.setdefault(stream, {}).setdefault(session.format, set()).add(session)
 
     def unfollow(self, session: Session, stream: Stream) -> None:
-        session.follows.discard(stream)
-        followers = self._followers[stream]
-        followers[session.format].discard(session)
-        if not followers[session.format]:
-            del followers[session.format]
+        """Twice is no error."""
+        followers = self._followers.get(stream, {})
+        if session in followers.get(session.format, ()):
+            followers[session.format].remove(session)
+            if not followers[session.format]:
+                del followers[session.format]
             if not followers:
                 del self._followers[stream]
 

@@ -158,9 +158,8 @@ class Hub:
         self._greeting.pop(session, None)
         for room in sorted(session.rooms):
             self._doors.leave(session, room, silently=self._draining)
-        for stream in list(session.follows):
-            self._fanout.unfollow(session, stream)
         identity = session.identity
+        self._fanout.unfollow(session, inbox_stream(identity.key))
         if self._lobby.depart(identity):
             self._kept.keep(skeleton(identity.name), identity.key, self._monotonic())
 

@@ -8,7 +8,7 @@ from typing import Protocol
 from ..auth.rates import address_key
 from ..chat.commands import RequestId
 from ..chat.events import Event
-from ..chat.model import Identity, Position, Stream
+from ..chat.model import Identity, Position
 from ..wire.formats import WireFormat
 from .outbox import Outbox
 
@@ -41,7 +41,6 @@ class Session:
 
     __slots__ = (
         "address",
-        "follows",
         "format",
         "identity",
         "inbox",
@@ -67,7 +66,6 @@ class Session:
         self.room = ""  # the room that its lines go to
         self.rooms: set[str] = set()  # all that it is in
         self.inbox: Position | None = None  # where its inbox stood when it began to be shown what comes into it
-        self.follows: set[Stream] = set()  # whose entries and events it is shown
         self.pending = 0  # its drafts that are on their way into the log
         self.settled: asyncio.Future[None] | None = None  # where a command waits for that to be 0
         self.refusals = 0  # in a row

@@ -47,6 +47,10 @@ from .port import (
 _PLACES = 1000  # marks of one reader; those set least recently go first
 
 
+_NONE: deque[Entry] = deque(maxlen=0)
+"""The entries of every stream without any: each deque takes 600 bytes from the start, and an inbox may stay empty."""
+
+
 class _Stream:
     """One log, as far as it is kept: its entries are `last - len(entries) + 1` to `last`."""
 
@@ -54,7 +58,7 @@ class _Stream:
 
     def __init__(self, stream: Stream, epoch: str) -> None:
         self.epoch = epoch
-        self.entries: deque[Entry] = deque()
+        self.entries = _NONE
         self.last = 0
         self.head = genesis(stream, epoch)
         self.rules: dict[tuple[str, str], Entry] = {}  # kept when the log has forgotten them
@@ -215,6 +219,8 @@ class MemoryLog:
             kept.last += 1
             kept.head = advance(kept.head, kept.last, draft.ts, draft.sender, cid, content, seal)
             entry = Entry(name, kept.last, draft.ts, draft.sender, cid, content, kept.head, seal)
+            if kept.entries is _NONE:
+                kept.entries = deque()
             kept.entries.append(entry)
             self._oldest.append(name)
             entries.append(entry)

@@ -14,7 +14,7 @@ from unittest import mock
 from gochatsecure.chat.chain import genesis
 from gochatsecure.chat.commands import Say
 from gochatsecure.chat.events import Acked
-from gochatsecure.chat.model import Draft, Entry, Identity, Told, inbox_stream
+from gochatsecure.chat.model import Draft, Entry, Identity, Told, inbox_stream, room_of_stream
 from gochatsecure.chat.state import Lobby
 from gochatsecure.live import resume as resuming
 from gochatsecure.live.desk import Desk, Pending
@@ -203,14 +203,14 @@ def an_outbox_without_its_bound() -> AbstractContextManager[object]:
 
 @mutant("memory")
 def a_follower_that_is_never_forgotten() -> AbstractContextManager[object]:
-    def make(disconnect: Any) -> Any:
-        def disconnecting(self: Hub, session: Any) -> None:
-            session.follows.discard(inbox_stream(session.identity.key))
-            disconnect(self, session)
+    def make(unfollow: Any) -> Any:
+        def unfollowing(self: Fanout, session: Any, stream: Any) -> None:
+            if room_of_stream(stream):
+                unfollow(self, session, stream)
 
-        return disconnecting
+        return unfollowing
 
-    return _exchanged(Hub, "disconnect", make)
+    return _exchanged(Fanout, "unfollow", make)
 
 
 @mutant("chain")
