@@ -190,7 +190,8 @@ class WrongServers(ServerTestCase):
                 server = await self.start()
                 patch = mock.patch.object(wrong.place, wrong.name, wrong.instead(getattr(wrong.place, wrong.name)))
                 with patch, self.assertRaises(Failed) as caught:
-                    await play(KNOWN[wrong.transcript], Target(server.url, client_context(), 1.0))
+                    patience = 1.0 if wrong.says == "nothing came" else PATIENCE
+                    await play(KNOWN[wrong.transcript], Target(server.url, client_context(), patience))
                 self.assertIn(wrong.says, caught.exception.came)
                 await server.close(0)
 
@@ -271,7 +272,7 @@ class TheFollower(unittest.TestCase):
 class TheCommand(ServerTestCase):
     async def test_a_line_for_each_and_the_verdict(self) -> None:
         server = await self.start()
-        common = [server.url, "--cacert", str(certificate().ca), "--timeout", "1"]
+        common = [server.url, "--cacert", str(certificate().ca), "--timeout", f"{PATIENCE}"]
         self.assertEqual(
             await self.run_main([*common, "health", "dup"]), (0, ["ok      health", "ok      dup", "2 of 2"])
         )

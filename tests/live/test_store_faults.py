@@ -133,6 +133,7 @@ class StoreFaults(ServerTestCase):
 
     async def test_a_store_that_another_program_has_locked_makes_senders_wait(self) -> None:
         await self.alice.say("first")
+        self.store.opened[0].execute(f"PRAGMA busy_timeout = {1000 * PATIENCE:.0f}")
         with closing(sqlite3.connect(self.path, isolation_level=None)) as intruder:
             intruder.execute("BEGIN IMMEDIATE")
             asked = self.alice.ask("send", room="den", text="waits", cid="1")
