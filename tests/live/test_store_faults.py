@@ -45,6 +45,9 @@ class Speaker:
             if said.get("event") == "message":
                 self.shown.append(said["text"])
 
+    async def leave(self) -> None:
+        await self._client.abort()
+
     async def do(self, op: str, **fields: Any) -> Any:
         return await asyncio.wait_for(self.answer(self.ask(op, **fields)), PATIENCE)
 
@@ -158,7 +161,9 @@ class StoreFaults(ServerTestCase):
         await self.check_store("first", "0", "1", "2")
 
     async def test_more_than_the_queue_holds_is_refused_while_a_commit_hangs(self) -> None:
-        await self.server.close(0)
+        for speaker in (self.alice, self.bob):
+            await speaker.leave()
+        await self.server.close(PATIENCE)  # with less, the store's thread may still be letting go of it
         self.server = await self.serve(limits=Limits(queue=2))
         alice, bob = await self.speaker("alice"), await self.speaker("bob")
         with self.store.hold("COMMIT") as held:
