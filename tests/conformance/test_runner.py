@@ -196,6 +196,13 @@ class WrongServers(ServerTestCase):
                 await server.close(0)
 
 
+    async def test_one_that_lets_nobody_connect_is_found_out_too(self) -> None:
+        server = await self.start()
+        with mock.patch("asyncio.open_connection", side_effect=TimeoutError), self.assertRaises(Failed) as caught:
+            await play(KNOWN["send"], Target(server.url, client_context(), PATIENCE))
+        self.assertIn("nothing came", caught.exception.came)
+
+
 class TheTranscripts(unittest.TestCase):
     def test_each_says_what_it_promises(self) -> None:
         for transcript in KNOWN.values():
