@@ -195,7 +195,6 @@ class WrongServers(ServerTestCase):
                 self.assertIn(wrong.says, caught.exception.came)
                 await server.close(0)
 
-
     async def test_one_that_lets_nobody_connect_is_found_out_too(self) -> None:
         server = await self.start()
         with mock.patch("asyncio.open_connection", side_effect=TimeoutError), self.assertRaises(Failed) as caught:
