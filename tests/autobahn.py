@@ -114,6 +114,10 @@ def main(cases: list[str]) -> int:
     install(python)
     with tempfile.TemporaryDirectory() as folder:
         found = run(cases or ["*"], Path(folder))
+        doubtful = [case for case, outcome in found.items() if judged({case: outcome})]
+        if doubtful:  # on a busy machine the suite's own patience may end: what is so is seen twice
+            print(f"again: {'; '.join(judged(found))}", flush=True)
+            found |= run(doubtful, Path(folder))
     faults = judged(found)
     if not cases and len(found) != ALL:
         faults.append(f"{len(found)} cases were run; there are {ALL}")

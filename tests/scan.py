@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import venv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +149,7 @@ def sslyze(address: str, folder: Path) -> list[str] | None:
     asked += f" robot reneg elliptic_curves ems mozilla_config=disable certinfo_ca_file={certificate().ca}"
     options = [f"--{option}" for option in asked.split()]
     report = folder / "sslyze.json"
+    report.unlink(missing_ok=True)
     command = [str(HOME / "bin/sslyze"), "--quiet", f"--json_out={report}", *options, address]
     subprocess.run(command, timeout=PATIENCE, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return judge_sslyze(json.loads(report.read_text()))
@@ -169,16 +170,24 @@ def testssl(address: str, folder: Path) -> list[str] | None:
     return judge_testssl(json.loads(report.read_text()))
 
 
+def looked(scanner: Callable[[str, Path], list[str] | None], address: str, folder: Path) -> list[str] | None:
+    """What it complains of; that it did not come to its end is a complaint, too."""
+    try:
+        return scanner(address, folder)
+    except (OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
+        return [f"{scanner.__name__}: no report: {type(error).__name__}"]
+
+
 def main() -> int:
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         faults: list[str] = []
         with server(folder) as (address, _):
             for scanner in (sslyze, testssl):
-                complaints = scanner(address, folder)
+                complaints = looked(scanner, address, folder)
                 if complaints:  # on a busy machine a scanner's own patience may end: what is so is seen twice
                     print(f"{scanner.__name__}: looks again: {'; '.join(complaints)}", flush=True)
-                    again = scanner(address, folder) or []
+                    again = looked(scanner, address, folder) or []
                     complaints = [complaint for complaint in complaints if complaint in again]
                 if complaints is not None:
                     print(f"{scanner.__name__}: {len(complaints) or 'no'} complaints", flush=True)

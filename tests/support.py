@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
+import errno
 import functools
 import json
 import os
 import shutil
+import socket
 import ssl
 import subprocess
+import sys
 import tempfile
 import unittest
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self
@@ -26,7 +30,7 @@ from gochatsecure import ChatServer
 
 ROOT = Path(__file__).parent.parent
 KEPT_CERTIFICATE = "GOCHATSECURE_TESTS_CERTIFICATE"  # who runs tests again and again names a folder with one here
-PATIENCE = 20.0  # seconds until a test gives up; nothing here is expected to take even one
+PATIENCE = 60.0  # seconds until a test gives up; nothing takes even one, but where several suites share a processor
 
 
 class Certificate(NamedTuple):
@@ -56,6 +60,45 @@ def certificate() -> Certificate:
 
 def _certificate_in(folder: Path) -> Certificate:
     return Certificate(folder / "ca.crt", folder / "server.crt", folder / "server.key")
+
+
+@contextlib.contextmanager
+def reserved_port() -> Iterator[int]:
+    """A port of this machine that no other program is given meanwhile. Servers may listen on it, one after another.
+
+    It is bound, on each of localhost's addresses, by sockets that do not listen: Linux lets a server share it with
+    these. On another system it is only one that was free a moment ago."""
+    while True:
+        with contextlib.ExitStack() as held:
+            port = 0
+            try:
+                for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+                    with contextlib.suppress(_NoSuchAddress):
+                        port = _hold(held, family, address, port)
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:  # free on the first address alone
+                    continue
+                raise
+            if sys.platform != "linux":
+                held.close()
+            yield port
+            return
+
+
+class _NoSuchAddress(Exception):
+    """As ::1 where there is no IPv6."""
+
+
+def _hold(held: contextlib.ExitStack, family: int, address: str, port: int) -> int:
+    try:
+        holding = held.enter_context(socket.socket(family))
+        holding.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holding.bind((address, port))
+    except OSError as error:
+        if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+            raise _NoSuchAddress from None
+        raise
+    return int(holding.getsockname()[1])
 
 
 @functools.cache
@@ -145,8 +188,11 @@ class Raw:
         """What comes next; b"" at the end, however it ends."""
         try:
             return await asyncio.wait_for(self.reader.read(65536), PATIENCE)
-        except (ConnectionError, ssl.SSLError):
-            return b""
+        except (ConnectionError, ssl.SSLError):  # of which the reader tells before it hands out what came before
+            buffer: bytearray = self.reader._buffer  # type: ignore[attr-defined]
+            left = bytes(buffer)
+            buffer.clear()
+            return left
 
     async def rest(self) -> bytes:
         """All that still comes, until the server closes."""

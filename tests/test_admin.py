@@ -252,6 +252,7 @@ class BesideARunningServer(ProcessTestCase):
                 ticket = (await self.sign_in(running)).json()["token"]
                 if self.kid(ticket) == new:
                     break
+                await asyncio.sleep(0.2)
         after = await Client.open(running, ticket)
         self.addAsyncCleanup(after.abort)
         await self.command("key", "retire", old)

@@ -13,7 +13,7 @@ import subprocess
 import threading
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
+from unittest.mock import AsyncMock, patch
 
 from gochatsecure import (
     AddressError,
@@ -25,7 +25,17 @@ from gochatsecure import (
     SettingsError,
     StoreError,
 )
-from tests.support import PATIENCE, Client, ServerTestCase, certificate, request, temporary_folder, token
+from gochatsecure.live import listener
+from tests.support import (
+    PATIENCE,
+    Client,
+    ServerTestCase,
+    certificate,
+    request,
+    reserved_port,
+    temporary_folder,
+    token,
+)
 
 
 def fields(**others: Any) -> dict[str, Any]:
@@ -50,12 +60,6 @@ def has_ipv6() -> bool:
         return False
 
 
-def free_port() -> int:
-    with socket.socket() as trying:
-        trying.bind(("127.0.0.1", 0))
-        return int(trying.getsockname()[1])
-
-
 class Starting(ServerTestCase):
     async def test_on_port_0_takes_a_free_one_and_says_where(self) -> None:
         server = ChatServer(**fields())
@@ -70,6 +74,27 @@ class Starting(ServerTestCase):
             async with ChatServer(**fields(addr=addr)) as server:
                 self.assertEqual(server.url, f"https://localhost:{server.port}")
                 self.assertEqual((await request(server, "/readyz")).status, 200)
+
+    async def test_on_port_0_takes_one_that_is_free_on_each_of_its_addresses(self) -> None:
+        """One that is free on 127.0.0.1 may be a client's on ::1."""
+        taken: list[object] = []
+        listening = listener._listening
+
+        def sometimes(family: int, kind: int, protocol: int, address: tuple[object, ...]) -> socket.socket:
+            if address[0] == "127.0.0.2" and len(taken) < 2:
+                taken.append(address[1])
+                raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+            return listening(family, kind, protocol, address)
+
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{last}", 0)) for last in (1, 2)]
+        lookups = patch.object(asyncio.get_running_loop(), "getaddrinfo", AsyncMock(return_value=found))
+        with lookups, patch.object(listener, "_listening", sometimes):
+            server = ChatServer(**fields(store="memory:"))
+            await server.start()
+        self.assertEqual(len(taken), 2)
+        for address in ("127.0.0.1", "127.0.0.2"):
+            socket.create_connection((address, server.port), PATIENCE).close()
+        await server.close()
 
     async def test_on_localhost_listens_on_each_of_its_addresses(self) -> None:
         async with ChatServer(**fields()) as server:
@@ -218,7 +243,7 @@ class FailingToStart(ServerTestCase):
 
     def setUp(self) -> None:
         self.folder = temporary_folder()
-        self.port = free_port()
+        self.port = self.enterContext(reserved_port())
         self.good = fields(addr=f"127.0.0.1:{self.port}", data=self.folder / "data")
 
     async def fails(self, kind: type[OperatorError], said: str, **bad: Any) -> None:
@@ -334,7 +359,7 @@ class AStartThatIsCancelled(ServerTestCase):
     """As `asyncio.wait_for(server.start(), 5)` does, or Ctrl-C. Nothing is left open then, either."""
 
     def setUp(self) -> None:
-        self.port = free_port()
+        self.port = self.enterContext(reserved_port())
 
     async def cancel(self, **others: Any) -> None:
         """Cancelled at the first turn of the loop that it needs; then the same must be able to start."""
@@ -345,7 +370,7 @@ class AStartThatIsCancelled(ServerTestCase):
         await asyncio.wait([starting])
         self.assertTrue(starting.cancelled())
         asyncio.get_running_loop().__dict__.pop("getaddrinfo", None)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 try:
                     async with ChatServer(**settings) as server:

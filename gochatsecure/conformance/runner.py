@@ -223,8 +223,11 @@ class _Player:
         self.ended: Lost | None = None
 
     async def connect(self, path: str, token: str) -> None:
-        async with asyncio.timeout(self._target.timeout):
-            self._reader, self._writer = await asyncio.open_connection(self._host, self._port, ssl=self._target.context)
+        opening = asyncio.open_connection(self._host, self._port, ssl=self._target.context)
+        try:
+            self._reader, self._writer = await asyncio.wait_for(opening, self._target.timeout)
+        except TimeoutError:
+            raise Broken(f"nothing came in {self._target.timeout:g} s") from None
         subprotocol = LINES.subprotocol if self._lines else JSON.subprotocol
         authorization = [("Authorization", f"Bearer {token}")]
         self._websocket = WebSocketClient(f"{self._host}:{self._port}", path, authorization, subprotocol)

@@ -8,8 +8,10 @@ import logging
 import os
 import socket
 from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..auth.rates import Sampled, address_key
 from ..errors import AddressError
@@ -28,6 +30,7 @@ _logger = logging.getLogger("gochatsecure")
 _BACKLOG = 1024  # connections that the kernel keeps for us; a reconnect storm comes in one second
 _ACCEPTED = 8  # taken at once: those refused keep their file descriptors for some turns of the loop
 _BUFFER = 64 * 1024  # bytes read at once
+_MORE_TRIES = 5  # for a free port: one that is free on the first address of a name may be in use on the next
 _HIGH_WATER = 64 * 1024  # bytes that a socket may lag behind before its outbox waits
 
 
@@ -133,6 +136,13 @@ async def _bind(host: str, port: int) -> list[socket.socket]:
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     found.sort(key=lambda info: info[0] != socket.AF_INET)
+    for _ in range(_MORE_TRIES if port == 0 else 0):
+        with suppress(OSError):
+            return _bound(found, port)
+    return _bound(found, port)
+
+
+def _bound(found: Iterable[tuple[int, int, int, str, Any]], port: int) -> list[socket.socket]:
     bound: list[socket.socket] = []
     missing = OSError(errno.EADDRNOTAVAIL, "no address")
     try:

@@ -6,10 +6,8 @@ import re
 from typing import Any
 
 from gochatsecure import ChatServer, Limits
-from tests.live.support import LiveTestCase, eventually
+from tests.live.support import LiveTestCase, eventually, skip
 from tests.support import Client, token
-
-SHORT = Limits(linger_s=0.1)
 
 
 class AttackTestCase(LiveTestCase):
@@ -18,13 +16,14 @@ class AttackTestCase(LiveTestCase):
     settings: dict[str, Any] = {}  # noqa: RUF012 - of the class, by whoever derives one
 
     async def asyncSetUp(self) -> None:
-        self.server = await self.start(**{"limits": SHORT, **self.settings})
+        self.server = await self.start(**self.settings)
         self.bob: Client = await self.connect(self.server, "bob", "lobby")
         self.ticket = await token(self.server, "mallory")
         self.asked = 0
 
     async def asyncTearDown(self) -> None:
         await self.undisturbed()
+        await skip(Limits().linger_s)
         await eventually(lambda: connections(self.server) == 1)
 
     async def undisturbed(self) -> None:

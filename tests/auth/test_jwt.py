@@ -246,7 +246,13 @@ class Generated(JWTTestCase):
     """Whatever comes in, out comes the claims' dict or a TokenError."""
 
     def check(self, property_: Any, **given: Any) -> None:
-        settings = hypothesis.settings(deadline=None, database=None, derandomize=True, max_examples=300)
+        settings = hypothesis.settings(
+            deadline=None,
+            database=None,
+            derandomize=True,
+            max_examples=300,
+            suppress_health_check=list(hypothesis.HealthCheck),
+        )
         settings(hypothesis.given(**given)(property_))()
 
     def test_any_text_is_refused(self) -> None:

@@ -11,7 +11,7 @@ from gochatsecure.chat import names
 from gochatsecure.chat.names import InvalidName, canonical_room, canonical_user, skeleton
 
 try:
-    from hypothesis import given, settings
+    from hypothesis import HealthCheck, given, settings
     from hypothesis import strategies as st
 except ImportError:
     HYPOTHESIS = False
@@ -257,13 +257,21 @@ if HYPOTHESIS:
         st.characters(),
     )
 
+    steady = settings(
+        deadline=None,
+        database=None,
+        derandomize=True,
+        max_examples=500,
+        suppress_health_check=list(HealthCheck),
+    )
+
     class AnyName(Case):
-        @settings(max_examples=500, deadline=None)
+        @steady
         @given(st.text(alphabet, max_size=8))
         def test_text_keeps_the_law(self, name: str) -> None:
             self.check_law(name)
 
-        @settings(max_examples=500, deadline=None)
+        @steady
         @given(st.data())
         def test_text_of_one_script_keeps_the_law(self, data: st.DataObject) -> None:
             first, last = data.draw(st.sampled_from(list(blocks())))

@@ -10,7 +10,7 @@ from gochatsecure import ChatServer, Limits
 from gochatsecure.chat.model import Cursor
 from gochatsecure.client import ChatClient, ClientError, ConnectionRefused, HistoryFork, RequestRefused, sign_in
 from gochatsecure.client.client import INBOX
-from tests.support import PATIENCE, ServerTestCase, client_context, temporary_folder
+from tests.support import PATIENCE, ServerTestCase, client_context, reserved_port, temporary_folder
 
 
 class ClientTestCase(ServerTestCase):
@@ -116,12 +116,11 @@ class Losing(ClientTestCase):
             self.assertEqual({event["text"] for event in events}, {str(number) for number in range(200)})
 
     async def test_a_server_that_is_started_again_goes_on_with_the_same_client(self) -> None:
-        data = temporary_folder() / "data"
-        first = await self.on_disk(data, 0)
+        data, port = temporary_folder() / "data", self.enterContext(reserved_port())
+        first = await self.on_disk(data, port)
         alice = await self.client(first, "alice")
         await alice.join("den")
         await alice.send("den", "before")
-        port = first.port
         await first.close()
         sending = asyncio.create_task(alice.send("den", "meanwhile"))
         await asyncio.sleep(0.02)

@@ -190,9 +190,16 @@ class WrongServers(ServerTestCase):
                 server = await self.start()
                 patch = mock.patch.object(wrong.place, wrong.name, wrong.instead(getattr(wrong.place, wrong.name)))
                 with patch, self.assertRaises(Failed) as caught:
-                    await play(KNOWN[wrong.transcript], Target(server.url, client_context(), 1.0))
+                    patience = 1.0 if wrong.says == "nothing came" else PATIENCE
+                    await play(KNOWN[wrong.transcript], Target(server.url, client_context(), patience))
                 self.assertIn(wrong.says, caught.exception.came)
                 await server.close(0)
+
+    async def test_one_that_lets_nobody_connect_is_found_out_too(self) -> None:
+        server = await self.start()
+        with mock.patch("asyncio.open_connection", side_effect=TimeoutError), self.assertRaises(Failed) as caught:
+            await play(KNOWN["send"], Target(server.url, client_context(), PATIENCE))
+        self.assertIn("nothing came", caught.exception.came)
 
 
 class TheTranscripts(unittest.TestCase):
@@ -271,7 +278,7 @@ class TheFollower(unittest.TestCase):
 class TheCommand(ServerTestCase):
     async def test_a_line_for_each_and_the_verdict(self) -> None:
         server = await self.start()
-        common = [server.url, "--cacert", str(certificate().ca), "--timeout", "1"]
+        common = [server.url, "--cacert", str(certificate().ca), "--timeout", f"{PATIENCE}"]
         self.assertEqual(
             await self.run_main([*common, "health", "dup"]), (0, ["ok      health", "ok      dup", "2 of 2"])
         )

@@ -97,6 +97,13 @@ class LiveTestCase(ServerTestCase):
         self.addAsyncCleanup(client.abort)
         return client
 
+    async def spoken(self, server: ChatServer) -> tuple[Raw, Connection]:
+        """A connection on which HTTP is spoken, and the server's side of it."""
+        raw = await self.raw(server)
+        end = server_end(server, raw)
+        await eventually(lambda: end._stage is not None)
+        return raw, end
+
     async def upgraded(self, server: HasPort, ticket: str, room: str = "default") -> Raw:
         """A connection that has become a WebSocket; nothing after the 101 is read yet."""
         raw = await self.raw(server)
@@ -122,10 +129,18 @@ async def hear(raw: Raw, wanted: bytes, times: int = 1, received: bytes = b"") -
     return received
 
 
+async def heard(end: Connection, raw: Raw, data: bytes) -> None:
+    """Send this, and wait until the server has it, or listens no more."""
+    before = end.heard
+    raw.send(data)
+    await eventually(lambda: end.heard > before or end._ended)
+
+
 async def skip(seconds: float) -> None:
     """So much time passes on the running loop, at once; its timers that are due by then have run."""
     loop = asyncio.get_running_loop()
     time = loop.time
+    loop.slow_callback_duration = float("inf")  # else asyncio would complain of the callback in which it passes
     loop.time = lambda: time() + seconds  # type: ignore[method-assign]
     for _ in range(5):
         await asyncio.sleep(0)

@@ -6,6 +6,7 @@ import asyncio
 import time
 
 from gochatsecure import ChatServer, Limits
+from gochatsecure.live.stage import Hold
 from tests.live.fakes import Clock, HeldLog
 from tests.live.support import (
     CLOSE,
@@ -18,6 +19,7 @@ from tests.live.support import (
     frames,
     handshake,
     hear,
+    heard,
     server_end,
     skip,
     stop_reading,
@@ -54,13 +56,14 @@ class BeforeARequest(LiveTestCase):
 
     async def test_who_begins_a_handshake_and_no_more_is_dropped(self) -> None:
         """Each byte does not start the time anew."""
-        server = await self.start(limits=Limits(handshake_s=0.3))
-        reader, writer = await self.plain(server, bytes.fromhex("160301020001"))
-        for _ in range(200):
-            writer.write(b"\0")
-            await asyncio.sleep(0.02)
-            if reader.at_eof() or writer.transport.is_closing():
-                break
+        server = await self.start(limits=Limits(handshake_s=50))
+        raw = Raw(*await self.plain(server, bytes.fromhex("160301020001")))
+        await eventually(lambda: connections(server))
+        end = server_end(server, raw)
+        for _ in range(10):
+            await heard(end, raw, b"\0")
+            await skip(10)
+        self.assertTrue(end._ended, "100 seconds for a handshake, where the limit is 50")
         await eventually(lambda: not connections(server))
 
     async def test_who_speaks_plain_http_is_closed_and_forgotten(self) -> None:
@@ -84,47 +87,44 @@ class ARequest(LiveTestCase):
         await eventually(lambda: not connections(server))
 
     async def test_whose_head_does_not_end_is_answered_408(self) -> None:
-        server = await self.start(limits=Limits(head_s=0.2, idle_s=FOREVER))
-        raw = await self.raw(server)
-        raw.send(b"GET / HTTP/1.1\r\nHost:")
+        server = await self.start(limits=Limits(head_s=100, idle_s=FOREVER))
+        raw, end = await self.spoken(server)
+        await heard(end, raw, b"GET / HTTP/1.1\r\nHost:")
+        await skip(101)
         await self.late(raw, server)
 
     async def test_whose_head_comes_byte_by_byte_gets_no_more_time(self) -> None:
-        server = await self.start(limits=Limits(head_s=0.3, idle_s=FOREVER))
-        raw = await self.raw(server)
-        end = server_end(server, raw)
-        for _ in range(200):
-            raw.send(b"G")
-            await asyncio.sleep(0.02)
-            if end._ended:
-                break
+        server = await self.start(limits=Limits(head_s=100, idle_s=FOREVER))
+        raw, end = await self.spoken(server)
+        for _ in range(10):
+            await heard(end, raw, b"G")
+            await skip(20)
+        self.assertTrue(end._ended, "200 seconds for one head, where the limit is 100")
         await self.late(raw, server)
 
     async def test_whose_head_is_in_time_has_as_long_as_the_limit_says(self) -> None:
-        server = await self.start()
-        raw = await self.raw(server)
-        raw.send(b"GET /healthz HTTP/1.1\r\n")
-        await eventually(lambda: server_end(server, raw)._stage is not None)
-        await skip(5)
+        server = await self.start(limits=Limits(head_s=1000, idle_s=FOREVER))
+        raw, end = await self.spoken(server)
+        await heard(end, raw, b"GET /healthz HTTP/1.1\r\n")
+        await skip(500)
         raw.send(b"Host: localhost\r\n\r\n")
         self.assertEqual((await raw.answer()).status, 200)
 
     async def test_whose_body_does_not_come_is_answered_408(self) -> None:
-        server = await self.start(limits=Limits(head_s=0.1, request_s=0.2, idle_s=FOREVER))
-        raw = await self.raw(server)
-        raw.send(b"POST /auth/refresh HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc")
+        server = await self.start(limits=Limits(head_s=100, request_s=300, idle_s=FOREVER))
+        raw, end = await self.spoken(server)
+        await heard(end, raw, b"POST /auth/refresh HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc")
+        await skip(101)
+        self.assertFalse(end._ended, "a body has more time than a head")
+        await skip(200)
         await self.late(raw, server)
 
     async def test_whose_body_comes_byte_by_byte_gets_no_more_time(self) -> None:
         server = await self.start(limits=Limits(idle_s=FOREVER))
-        raw = await self.raw(server)
-        raw.send(b"POST /auth/refresh HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8000\r\n\r\n")
-        end = server_end(server, raw)
-        await eventually(lambda: end._stage is not None)
+        raw, end = await self.spoken(server)
+        await heard(end, raw, b"POST /auth/refresh HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8000\r\n\r\n")
         for _ in range(10):
-            heard = end.heard
-            raw.send(b"x")
-            await eventually(lambda heard=heard: end.heard > heard or end._ended)  # type: ignore[misc]
+            await heard(end, raw, b"x")
             await skip(5)
         self.assertTrue(end._ended, "50 seconds for one request, where the limit is 20")
 
@@ -137,56 +137,56 @@ class ARequest(LiveTestCase):
         await eventually(lambda: not connections(server))
 
     async def test_that_begins_behind_another_has_its_own_time(self) -> None:
-        server = await self.start()
+        server = await self.start(limits=Limits(head_s=1000, idle_s=FOREVER))
         raw = await self.raw(server)
         raw.send(b"GET /healthz HTT")
         for _ in range(4):
             raw.send(b"P/1.1\r\nHost: localhost\r\n\r\nGET /healthz HTT")
             self.assertEqual((await raw.answer()).status, 200)
-            await skip(4)
+            await skip(400)
 
     async def test_whose_answer_is_not_read_ends_with_its_connection(self) -> None:
-        server = await self.start(limits=Limits(head_s=0.2, request_s=0.2, idle_s=0.2, linger_s=0.1))
-        raw = await self.raw(server)
-        await eventually(lambda: server_end(server, raw)._stage is not None)
-        end = stop_reading(server, raw)
+        server = await self.start(limits=Limits(head_s=FOREVER, request_s=100, idle_s=FOREVER))
+        raw, end = await self.spoken(server)
+        stop_reading(server, raw)
         raw.send(b"GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000)
-        await eventually(lambda: end.held)
+        await eventually(lambda: end.held & Hold.WRITING)
+        await skip(101)
         await eventually(lambda: not connections(server))
 
 
 class AWebSocket(LiveTestCase):
     async def test_that_is_silent_is_asked_and_then_dropped(self) -> None:
-        server = await self.start(limits=Limits(ping_s=0.1, silence_s=0.3))
+        server = await self.start(limits=Limits(ping_s=100, silence_s=300))
         raw = await self.upgraded(server, await token(server, "alice"))
         with self.assertLogs("gochatsecure", "INFO") as logged:
-            received = frames(await raw.rest())
+            await skip(101)
+            received = frames(await hear(raw, b"\x89\x00"))
+            self.assertEqual(connections(server), 1)
+            await skip(200)
+            received += frames(await raw.rest())
             await eventually(lambda: not connections(server))
         self.assertIn((PING, b""), received)
         self.assertNotIn(CLOSE, [opcode for opcode, _ in received])
         self.assertIn("reason=silent", "\n".join(logged.output))
 
     async def test_that_answers_pings_stays(self) -> None:
-        server = await self.start()
+        server = await self.start(limits=Limits(ping_s=100, silence_s=300))
         raw = await self.upgraded(server, await token(server, "alice"))
         end = server_end(server, raw)
         for _ in range(5):
-            await skip(25)
+            await skip(150)
             await hear(raw, b"\x89\x00")
-            heard = end.heard
-            raw.send(frame(b"", PONG))
-            await eventually(lambda heard=heard: end.heard > heard)  # type: ignore[misc]
+            await heard(end, raw, frame(b"", PONG))
         self.assertFalse(end._ended)
 
     async def test_that_speaks_is_not_asked(self) -> None:
-        server = await self.start()
+        server = await self.start(limits=Limits(ping_s=300, silence_s=600))
         raw = await self.upgraded(server, await token(server, "alice"))
         end = server_end(server, raw)
         for _ in range(5):
-            await skip(15)
-            heard = end.heard
-            raw.send(frame("hi"))
-            await eventually(lambda heard=heard: end.heard > heard)  # type: ignore[misc]
+            await skip(200)
+            await heard(end, raw, frame("hi"))
         received = await hear(raw, b"alice: hi", 5)
         self.assertEqual({opcode for opcode, _ in frames(received)}, {TEXT})
 
@@ -202,7 +202,6 @@ class AWebSocket(LiveTestCase):
         for _ in range(3):
             await skip(15)
             alice.raw.send(frame(b"", PONG))
-            await asyncio.sleep(0.05)
         log.commit()
         self.assertEqual(await alice.until("# in default: alice"), ["alice: hi", "# in default: alice"])
 
@@ -218,9 +217,7 @@ class AWebSocket(LiveTestCase):
         end = server_end(server, alice.raw)
         alice.raw.send(frame("never", final=False))
         for _ in range(4):
-            heard = end.heard
-            alice.raw.send(frame("ending", opcode=0, final=False))
-            await eventually(lambda heard=heard: end.heard > heard)  # type: ignore[misc]
+            await heard(end, alice.raw, frame("ending", opcode=0, final=False))
             await skip(3)
         code, reason = await alice.until_closed()
         self.assertEqual(code, 1008)

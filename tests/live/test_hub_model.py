@@ -315,7 +315,12 @@ class TheHubFollowsTheModel(unittest.TestCase):
             asyncio.run(self.follow([*begun, *steps]))
 
         settings = hypothesis.settings(
-            deadline=None, database=None, derandomize=True, max_examples=150, print_blob=True
+            deadline=None,
+            database=None,
+            derandomize=True,
+            max_examples=150,
+            print_blob=True,
+            suppress_health_check=list(hypothesis.HealthCheck),
         )
         settings(hypothesis.given(st.lists(step, min_size=15, max_size=50))(holds))()
 

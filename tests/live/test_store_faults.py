@@ -45,6 +45,9 @@ class Speaker:
             if said.get("event") == "message":
                 self.shown.append(said["text"])
 
+    async def leave(self) -> None:
+        await self._client.abort()
+
     async def do(self, op: str, **fields: Any) -> Any:
         return await asyncio.wait_for(self.answer(self.ask(op, **fields)), PATIENCE)
 
@@ -133,6 +136,7 @@ class StoreFaults(ServerTestCase):
 
     async def test_a_store_that_another_program_has_locked_makes_senders_wait(self) -> None:
         await self.alice.say("first")
+        self.store.opened[0].execute(f"PRAGMA busy_timeout = {1000 * PATIENCE:.0f}")
         with closing(sqlite3.connect(self.path, isolation_level=None)) as intruder:
             intruder.execute("BEGIN IMMEDIATE")
             asked = self.alice.ask("send", room="den", text="waits", cid="1")
@@ -157,7 +161,9 @@ class StoreFaults(ServerTestCase):
         await self.check_store("first", "0", "1", "2")
 
     async def test_more_than_the_queue_holds_is_refused_while_a_commit_hangs(self) -> None:
-        await self.server.close(0)
+        for speaker in (self.alice, self.bob):
+            await speaker.leave()
+        await self.server.close(PATIENCE)  # with less, the store's thread may still be letting go of it
         self.server = await self.serve(limits=Limits(queue=2))
         alice, bob = await self.speaker("alice"), await self.speaker("bob")
         with self.store.hold("COMMIT") as held:

@@ -11,14 +11,15 @@ import time
 import unittest
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from gochatsecure import CertificateError, ChatServer, Limits
 from gochatsecure.auth.keyfile import rotate
 from gochatsecure.live.certificates import expiry
-from gochatsecure.live.watch import state_of
+from gochatsecure.live.watch import Watch, state_of
 from tests.live.fakes import Clock
 from tests.live.test_accounts import AccountsTestCase
-from tests.support import ROOT, Raw, certificate, request, temporary_folder, token
+from tests.support import PATIENCE, ROOT, Raw, certificate, request, temporary_folder, token
 
 
 def make_certificate(folder: Path, days: int = 100) -> tuple[Path, Path]:
@@ -28,17 +29,33 @@ def make_certificate(folder: Path, days: int = 100) -> tuple[Path, Path]:
 
 class WatchTestCase(AccountsTestCase):
     async def watched(self, **fields: Any) -> ChatServer:
-        """A server with a certificate of its own, that looks only when it is told to."""
+        """A server with a certificate of its own, that has looked once and looks again only when it is told to."""
         folder = temporary_folder()
         pair = certificate()
         self.cert, self.key = folder / "server.crt", folder / "server.key"
         shutil.copy(pair.cert, self.cert)
         shutil.copy(pair.key, self.key)
         fields.setdefault("limits", Limits(look_s=3600))
-        server = await self.start(cert=self.cert, key=self.key, **fields)
-        for _ in range(2):  # by then the look that it begins with is over
-            await server._watch.look()  # type: ignore[union-attr]
+        looked, look = asyncio.Event(), Watch.look
+
+        async def first(watch: Watch) -> None:
+            await look(watch)
+            looked.set()
+
+        with mock.patch.object(Watch, "look", first):
+            server = await self.start(cert=self.cert, key=self.key, **fields)
+            await asyncio.wait_for(looked.wait(), PATIENCE)
         return server
+
+    async def put(self, server: ChatServer, pair: tuple[Path, Path]) -> None:
+        """Another certificate and its key; whoever looks sees both."""
+        assert server._watch is not None
+
+        def copy() -> None:
+            for source, place in zip(pair, (self.cert, self.key), strict=True):
+                shutil.copy(source, place)
+
+        await server._watch._worker.run(copy)
 
     async def shown(self, server: ChatServer) -> bytes:
         """The certificate that a new connection is shown."""
@@ -61,8 +78,7 @@ class TheCertificate(WatchTestCase):
         alice = await self.connect(server, "alice")
         before = await self.shown(server)
         cert, key = make_certificate(temporary_folder())
-        shutil.copy(cert, self.cert)
-        shutil.copy(key, self.key)
+        await self.put(server, (cert, key))
         with self.assertLogs("gochatsecure", "INFO") as logged:
             await server.reload()
         self.assertIn("certificate_loaded", self.lines(logged))
@@ -112,10 +128,8 @@ class TheCertificate(WatchTestCase):
     async def test_it_is_looked_at_by_itself(self) -> None:
         server = await self.watched(limits=Limits(look_s=0.01))
         before = await self.shown(server)
-        cert, key = make_certificate(temporary_folder())
-        shutil.copy(key, self.key)
-        shutil.copy(cert, self.cert)
-        async with asyncio.timeout(20):
+        await self.put(server, make_certificate(temporary_folder()))
+        async with asyncio.timeout(PATIENCE):
             while await self.shown(server) == before:  # noqa: ASYNC110 - what is waited for knows nothing of tests
                 await asyncio.sleep(0.01)
 

@@ -72,7 +72,14 @@ class ModelContract(Base):
     def check(self, property_: Any, **given: Any) -> None:
         if hypothesis is None:
             self.skipTest("hypothesis is not installed")
-        settings = hypothesis.settings(deadline=None, database=None, max_examples=self.examples, print_blob=True)
+        settings = hypothesis.settings(
+            deadline=None,
+            database=None,
+            derandomize=True,
+            max_examples=self.examples,
+            print_blob=True,
+            suppress_health_check=list(hypothesis.HealthCheck),
+        )
         settings(hypothesis.given(**given)(property_))()
 
     def test_any_drafts_in_any_split_do_what_the_model_does(self) -> None:

@@ -12,7 +12,7 @@ from gochatsecure.chat.model import room_stream
 from gochatsecure.client import ChatClient, sign_in
 from gochatsecure.log.verify import verify
 from tests.live.support import eventually
-from tests.support import PATIENCE, client_context
+from tests.support import PATIENCE, client_context, reserved_port
 
 from .test_crash import CRASHES, SEED, CrashTestCase, Process
 
@@ -65,9 +65,10 @@ class CrashesAndResumes(CrashTestCase):
 
     async def send_through_crashes(self, crashes: int) -> None:
         self.data = self.folder / "data"
-        self.running = Process(self.data, "process", self.errors)
-        server = await self.running.until_ready()
-        url, port, enough = f"https://localhost:{server.port}", server.port, asyncio.Event()
+        port = self.enterContext(reserved_port())
+        self.running = Process(self.data, "process", self.errors, port)
+        await self.running.until_ready()
+        url, enough = f"https://localhost:{port}", asyncio.Event()
         programs = []
         for name in ("ann", "ben", "cleo"):
             bearer = await sign_in(url, name, client_context())

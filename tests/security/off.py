@@ -5,7 +5,8 @@ one of them at least has to fail, and where the row promises an attack, to repor
 several such ways; each is tried by itself. Ends with 0 if every control is as it should be.
 
 What does not come is not waited for as long as usual. That a test has failed by that is believed if the same test, with
-the same patience and the control on, passes at about the same time; else all is done again with all patience.
+the same patience and the control on, passes at about the same time; else, and where an attack was promised and none
+is reported, all is done again with more patience.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ from tests.support import KEPT_CERTIFICATE, certificate
 from tools.controls import ROOT, Control, Edit, Off, controls, lines_of, told
 
 _NEEDED = ("gochatsecure", "tests", "tools", "docs", "README.md", "SECURITY.md", "setup.cfg", "requirements.txt")
-_PATIENCE = Edit("tests/support.py", "PATIENCE = 20.0", "PATIENCE = 3.0")
+_LITTLE = Edit("tests/support.py", "PATIENCE = 60.0", "PATIENCE = 3.0")
+_MUCH = Edit("tests/support.py", "PATIENCE = 60.0", "PATIENCE = 20.0")  # so that a test that waits thrice has an end
 _SECONDS = 180  # for one run
 _ATTACKS = "tests.security.test_attacks."
 _OUR_FAULT = re.compile(r"^(?:SyntaxError|ImportError|ModuleNotFoundError|NameError|IndentationError)", re.MULTILINE)
@@ -85,15 +87,14 @@ class Copies:
         if off is None:
             return _tests(ROOT, control.tests, dict(os.environ))
         tests = sorted(control.tests, key=lambda test: not test.startswith(_ATTACKS)) if off.attack else control.tests
-        done = self._edited((*off.edits, _PATIENCE), tests)
-        if done.waited and not all(map(self._comes_in_time, done.failed)):
-            return self._edited(off.edits, tests)
-        return done
+        done = self._edited((*off.edits, _LITTLE), tests)
+        believed = done.attacked if off.attack else not done.waited or all(map(self._comes_in_time, done.failed))
+        return done if believed else self._edited((*off.edits, _MUCH), tests)
 
     @cache  # noqa: B019 - there is one of it
     def _comes_in_time(self, test: str) -> bool:
         """Whether this machine, as it is now, passes this test with so little patience and no control off."""
-        return not self._edited((_PATIENCE,), (test,)).failed
+        return not self._edited((_LITTLE,), (test,)).failed
 
     def _edited(self, edits: Sequence[Edit], tests: Sequence[str]) -> Run:
         folder = self._take()

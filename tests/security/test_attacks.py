@@ -14,7 +14,6 @@ from asyncio.subprocess import DEVNULL, PIPE
 from gochatsecure import ChatServer, Limits
 from gochatsecure.auth.keyfile import retire, rotate
 from gochatsecure.auth.tokens import KeyRing
-from gochatsecure.live.connection import Connection
 from gochatsecure.live.http_stage import HTTPStage
 from gochatsecure.live.websocket_stage import WebSocketStage
 from tests.auth.forgery import signed
@@ -29,6 +28,7 @@ from tests.live.support import (
     eventually,
     frame,
     frames,
+    heard,
     server_end,
     skip,
     stop_reading,
@@ -65,24 +65,10 @@ class AttackTestCase(LiveTestCase):
                 break
         self.assertRepelled("bob: the plan" in heard, gain)
 
-    async def spoken(self, server: ChatServer) -> tuple[Raw, Connection]:
-        """A connection on which HTTP is spoken, and the server's side of it."""
-        raw = await self.raw(server)
-        end = server_end(server, raw)
-        await eventually(lambda: end._stage is not None)
-        return raw, end
-
 
 def connections(server: ChatServer) -> int:
     assert server._listener is not None
     return len(server._listener._connections)
-
-
-async def heard(end: Connection, raw: Raw, data: bytes) -> None:
-    """Send this, and wait until the server has it, or listens no more."""
-    before = end.heard
-    raw.send(data)
-    await eventually(lambda: end.heard > before or end._ended)
 
 
 class BeforeTheHandshake(AttackTestCase):

@@ -145,6 +145,7 @@ class Surface(LiveTestCase):
         await server.reload()
         server._watch._task.cancel()  # it looks at the operator's files, whoever is there
         await asyncio.wait([server._watch._task])
+        await server._watch._worker.run(lambda: None)  # what that has begun in the thread is done now
         called.clear()
         return server
 
