@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from urllib.parse import parse_qsl
@@ -16,6 +17,7 @@ from urllib.parse import parse_qsl
 import h11
 
 from ..limits import Limits
+from . import strict_json
 
 Headers = Iterable[tuple[str, str]]
 
@@ -67,25 +69,13 @@ class Request:
         if kinds != ["application/json"]:  # a page of another origin cannot send this one without being asked about it
             raise HTTPError(415, "content_type_unsupported", "send the body as application/json")
         found: object = None
-        try:
-            found = json.loads(self.body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
-        except (ValueError, RecursionError):
-            pass
+        with suppress(ValueError, RecursionError):
+            found = strict_json.decode(self.body.decode("utf-8"))
         if not isinstance(found, dict) or not all(isinstance(found.get(name), str) for name in names):
             raise HTTPError(
                 400, "body_invalid", f"the body must be one JSON object with {' and '.join(names)}, as texts"
             )
         return [found[name] for name in names]
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    if len(dict(pairs)) < len(pairs):
-        raise ValueError("a name given twice")
-    return dict(pairs)
-
-
-def _no_constant(name: str) -> object:
-    raise ValueError(f"{name} is not JSON")
 
 
 @dataclass(frozen=True, slots=True)
