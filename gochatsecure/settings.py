@@ -45,7 +45,9 @@ class Settings:
     message_rate: float = _setting(10.0, "N", "commands a second and identity, bursts of five times that; 0: no limit")
     sign_in_rate: float = _setting(60.0, "N", "sign-ins a minute and address; 0: no limit")
     max_connections: int = _setting(10_000, "N", "connections at a time; 0: no limit")
-    max_connections_per_address: int = _setting(200, "N", "connections at a time from one address; 0: no limit")
+    max_connections_per_address: int = _setting(
+        200, "N", "connections at a time from one address; 0: no limit, nor one on how fast they come"
+    )
     log_format: str = _setting("text", ("text", "json"), "how log lines are written")
     limits: Limits = field(default_factory=Limits)
 

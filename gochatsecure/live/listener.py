@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..auth.rates import Sampled, address_key
+from ..auth.rates import Rates, Sampled, address_key
 from ..errors import AddressError
 from ..journal import Happening
 from ..limits import Limits
@@ -32,7 +32,9 @@ _HIGH_WATER = 64 * 1024  # bytes that a socket may lag behind before its outbox 
 
 
 class Listener:
-    """Accepts connections until stopped. `most`, `most_per_address`: connections at a time; 0 for no limit."""
+    """Accepts connections until stopped. `most`, `most_per_address`: connections at a time; 0 for no limit.
+
+    Without a limit for each address there is none on how fast they come from one, either."""
 
     def __init__(
         self, *, tls: SSLContext, limits: Limits, routes: Routes, hub: Hub, most: int, most_per_address: int
@@ -46,6 +48,8 @@ class Listener:
         self._most_per_address = most_per_address
         self._connections: set[Connection] = set()
         self._addresses: Counter[str] = Counter()
+        rate = limits.connections_per_minute / 60 if most_per_address else 0
+        self._rates = Rates(rate, limits.connections_at_once, limits.tracked_addresses)
         self._servers: list[asyncio.Server] = []
         self._refusals = Sampled(rate=1, burst=1)  # log lines a second
         self._empty = asyncio.Event()
@@ -91,8 +95,10 @@ class Listener:
         address = str(peer[0]) if peer else "unknown"
         key = address_key(address)
         full = self._most and len(self._connections) >= self._most
-        if full or (self._most_per_address and self._addresses[key] >= self._most_per_address):
-            self._refuse(writer, address, "server full" if full else "address full")
+        # A handshake costs us more than the peer: they come only so fast.
+        crowded = self._most_per_address and self._addresses[key] >= self._most_per_address
+        if full or crowded or self._rates.take(key, self._shared.loop.time()):
+            self._refuse(writer, address, "server full" if full else "address full" if crowded else "address too fast")
             return
         connection = Connection(self._shared, writer, address, self._forget)
         self._connections.add(connection)
