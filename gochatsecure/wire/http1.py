@@ -72,9 +72,7 @@ class Request:
         with suppress(ValueError, RecursionError):
             found = strict_json.decode(self.body.decode("utf-8"))
         if not isinstance(found, dict) or not all(isinstance(found.get(name), str) for name in names):
-            raise HTTPError(
-                400, "body_invalid", f"the body must be one JSON object with {' and '.join(names)}, as texts"
-            )
+            raise HTTPError(400, "body_invalid", f"send one JSON object with {' and '.join(names)}, as texts")
         return [found[name] for name in names]
 
 
@@ -101,9 +99,9 @@ _PATH = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@-]+)*/?")
 _BAD_ESCAPE = re.compile(r"%(?:[01][0-9A-Fa-f]|7[Ff]|(?![0-9A-Fa-f]{2}))")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([^\r]*)", re.IGNORECASE)  # h11 makes one of several equal ones
-# Line breaks that are not CRLF, folded lines (RFC 9112 5.2), and control characters. h11 lets the last two through,
-# and takes quadratic time over a long run of spaces with one of them behind it.
-_REFUSED = re.compile(rb"(?<!\r)\n|\r(?!\n)|\r\n[ \t]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+# Line breaks that are not CRLF, folded lines (RFC 9112 5.2), control characters, bytes outside ASCII. h11 lets the last
+# three through, and takes quadratic time over a long run of spaces with one of the first behind it.
+_REFUSED = re.compile(rb"(?<!\r)\n|\r(?!\n)|\r\n[ \t]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\xff]")
 
 
 class HTTPServer:
@@ -206,10 +204,7 @@ class HTTPServer:
         version = event.http_version.decode()
         if version not in ("1.0", "1.1"):
             raise HTTPError(505, "version_unsupported", "this server speaks HTTP/1.1")
-        try:
-            headers = tuple((name.decode("ascii"), value.decode("ascii")) for name, value in event.headers)
-        except UnicodeDecodeError:
-            raise HTTPError(400, "malformed", "a header has bytes outside ASCII; encode them") from None
+        headers = tuple((name.decode("ascii"), value.decode("ascii")) for name, value in event.headers)
         method = event.method.decode("ascii")
         path, query = _split_target(event.target.decode("ascii"))
         request = Request(method, path, query, headers, version)
