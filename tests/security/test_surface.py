@@ -146,6 +146,7 @@ class Surface(LiveTestCase):
         await server.reload()
         server._watch._task.cancel()  # it looks at the operator's files, whoever is there
         await asyncio.wait([server._watch._task])
+        await server._watch._worker.run(lambda: None)  # a look that was under way has ended in its thread, too
         called.clear()
         return server
 
