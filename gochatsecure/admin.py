@@ -7,6 +7,7 @@ read.
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import sys
 import time
@@ -151,8 +152,11 @@ def token(settings: Settings, words: Sequence[str]) -> int:
     match words:
         case ["mint", name]:
             print(keys.issue(_owner(settings, _name(name)), jti=make_id(), now=now, life=settings.limits.token_s))
-        case ["mint", name, seconds] if seconds.isascii() and seconds.isdigit() and int(seconds[:12]) > 0:
-            print(keys.issue(_owner(settings, _name(name)), jti=make_id(), now=now, life=int(seconds[:12])))
+        case ["mint", name, seconds]:
+            life = int(seconds) if re.fullmatch("[0-9]{1,12}", seconds) else 0
+            if not life:
+                raise SettingsError("token mint: SECONDS is not a number of 1 to 12 digits", "write 3600 for an hour")
+            print(keys.issue(_owner(settings, _name(name)), jti=make_id(), now=now, life=life))
         case ["inspect"]:
             return _inspect(settings, keys, _secret("token: "), now)
         case ["revoke"]:

@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from ipaddress import ip_network
 from types import TracebackType
 from typing import Any, Self
 
@@ -19,10 +20,12 @@ from .auth.tokens import KeyRing, make_id
 from .journal import Happening
 from .live.authority import Authority
 from .live.certificates import server_context
+from .live.counts import Counts
 from .live.hashing import Hashing
 from .live.hooks import Authenticator
 from .live.hub import Hub
 from .live.listener import Listener
+from .live.metrics import Parts, text_of
 from .live.routes import Routes
 from .live.sign_in import SignIn
 from .live.watch import Files, Watch
@@ -75,6 +78,7 @@ class ChatServer:
         self._hub: Hub | None = None
         self._routes: Routes | None = None
         self._listener: Listener | None = None
+        self._parts: Parts | None = None
         self._closing: asyncio.Future[None] | None = None
         self._starting = False
         self._port = 0
@@ -96,6 +100,7 @@ class ChatServer:
         path, default = settings.key_path()
         keys = KeyRing.load_or_make(path) if default else KeyRing.load(path)
         loop = asyncio.get_running_loop()
+        counts = Counts()
         authority = Authority(keys, guests=settings.sign_in != "accounts", wall=self._wall)
         log = self._log_given or _log_of(settings, self._make_id)
         accounts = self._accounts_given or _accounts_of(settings, log)
@@ -106,6 +111,7 @@ class ChatServer:
             message_rate=settings.message_rate,
             identify=authority.identify,
             is_owned=lambda name: authority.account(name) is not None,
+            counts=counts,
             wall=self._wall,
             monotonic=loop.time,
         )
@@ -116,6 +122,7 @@ class ChatServer:
             log=log,
             hub=hub,
             limits=settings.limits,
+            counts=counts,
             hashing=hashing,
             ways=settings.sign_in,
             register=settings.register == "open",
@@ -132,6 +139,8 @@ class ChatServer:
             limited=settings.sign_in_rate > 0,
             hosts=settings.host,
             origins=settings.origin,
+            scrapers=[ip_network(one) for one in settings.metrics],
+            metrics=self.metrics,
             wall=self._wall,
             monotonic=loop.time,
             authenticator=self._authenticator,
@@ -141,6 +150,7 @@ class ChatServer:
             limits=settings.limits,
             routes=routes,
             hub=hub,
+            counts=counts,
             most=settings.max_connections,
             most_per_address=settings.max_connections_per_address,
         )
@@ -164,6 +174,16 @@ class ChatServer:
             await log.close()
             raise
         self._log, self._accounts, self._hashing, self._watch, self._listener = log, accounts, hashing, watch, listener
+        self._parts = Parts(
+            counts=counts,
+            listener=listener,
+            routes=routes,
+            sign_in=sign_in,
+            hub=hub,
+            log=log,
+            authority=authority,
+            watch=watch,
+        )
         watch.begin()
         routes.ready = True
         _logger.info(Happening("listening", url=self.url, store=settings.store))
@@ -174,6 +194,13 @@ class ChatServer:
         What cannot be used is logged, and the old one stays."""
         if self._watch is not None:
             await self._watch.look(again=True)
+
+    def metrics(self) -> str:
+        """Numbers about this server and its process as of now, in Prometheus' text format 0.0.4; what is counted, since
+        the start. Raises RuntimeError when it is not running."""
+        if self._parts is None or self._listener is None:
+            raise RuntimeError("this server is not running")
+        return text_of(self._parts)
 
     async def close(self, grace: float | None = None) -> None:
         """Take no more, commit and show what is under way, say goodbye, let go. Twice is no error.

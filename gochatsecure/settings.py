@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from .errors import SettingsError
 from .limits import Limits
 
 _HOST = re.compile(r"(?:[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.%a-z]+\])?")
-_UNNAMED = {"host": "any name", "origin": "our own address"}  # what an empty list means
+_UNNAMED = {"host": "any name", "origin": "our own address", "metrics": "nobody"}  # what an empty list means
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.IGNORECASE)
 
 
@@ -45,7 +46,10 @@ class Settings:
     message_rate: float = _setting(10.0, "N", "commands a second and identity, bursts of five times that; 0: no limit")
     sign_in_rate: float = _setting(60.0, "N", "sign-ins a minute and address; 0: no limit")
     max_connections: int = _setting(10_000, "N", "connections at a time; 0: no limit")
-    max_connections_per_address: int = _setting(200, "N", "connections at a time from one address; 0: no limit")
+    max_connections_per_address: int = _setting(
+        200, "N", "connections at a time from one address; 0: no limit, nor one on how fast they come"
+    )
+    metrics: tuple[str, ...] = _setting((), "NETWORK,...", "who may read /metrics, as 127.0.0.1,10.0.0.0/8,::1")
     log_format: str = _setting("text", ("text", "json"), "how log lines are written")
     limits: Limits = field(default_factory=Limits)
 
@@ -146,9 +150,9 @@ def _checked(item: dataclasses.Field[Any], value: Any, where: str) -> Any:
     choices = item.metadata["value"]
     if item.type == "tuple[str, ...]":
         listed = value.split(",") if isinstance(value, str) else value
-        check = _host_name if item.name == "host" else _origin
+        check = {"host": _host_name, "origin": _origin, "metrics": _network}[item.name]
         if not isinstance(listed, list | tuple):
-            raise SettingsError(f"{where}: not a list of {item.name}s", "write it as A,B or, in a file, as ['A', 'B']")
+            raise SettingsError(f"{where}: not a list", "write it as A,B or, in a file, as ['A', 'B']")
         return tuple(check(str(one).strip(), where) for one in listed if str(one).strip())
     if item.type in ("int", "float"):
         return _number(item, value, where)
@@ -182,3 +186,13 @@ def _origin(text: str, where: str) -> str:
     if not _ORIGIN.fullmatch(text):
         raise SettingsError(f"{where}: not an origin", "write scheme, host and port alone, as https://chat.example.org")
     return text.lower()
+
+
+def _network(text: str, where: str) -> str:
+    try:
+        return str(ip_network(text))
+    except ValueError as error:
+        mend = "write it as 127.0.0.1, 10.0.0.0/8 or ::1"
+        if str(error).endswith("has host bits set"):
+            mend = f"for all of that network write {ip_network(text, strict=False)}"
+        raise SettingsError(f"{where}: not an address or a network", mend) from None

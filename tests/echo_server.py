@@ -20,6 +20,7 @@ from gochatsecure.chat.model import Identity, Role
 from gochatsecure.limits import Limits
 from gochatsecure.live import websocket_stage
 from gochatsecure.live.certificates import server_context
+from gochatsecure.live.counts import Counts
 from gochatsecure.live.hub import Hub
 from gochatsecure.live.listener import Listener
 from gochatsecure.live.routes import Routes, Upgrade
@@ -117,6 +118,7 @@ async def serve(host: str, port: int, cert: Path, key: Path, message: int) -> No
         limits=limits(message),
         routes=cast("Routes", EchoRoutes()),
         hub=cast("Hub", EchoHub()),
+        counts=Counts(),
         most=0,
         most_per_address=0,
     )

@@ -137,6 +137,12 @@ class TokensAndKeys(CommandTestCase):
         self.assertEqual((identity.key, identity.guest, identity.generation), ("bob", False, None))
         self.assertDone(r'(?s)"sub": "bob".*\ngood for 6\d s', "token", "inspect", typed=token)
 
+    def test_a_life_that_is_no_number_or_too_long_is_refused_and_never_cut(self) -> None:
+        for seconds in ("0", "000", "soon", "1.5", "60s", "", "\u0661", "9" * 13, "1" + "0" * 12, "+1"):
+            self.assertFault("SECONDS is not a number of 1 to 12 digits", "token", "mint", "bob", seconds)
+        token = self.assertDone("^ey", "token", "mint", "bob", "9" * 12)
+        self.assertGreater(self.keys.identify(token, time.time()).expires, 999_999_999_999)
+
     def test_of_a_registered_name_it_is_of_its_account(self) -> None:
         self.assertDone(".", "user", "add", "alice", typed=PASSWORD)
         self.assertDone(".", "user", "role", "alice", "owner")

@@ -63,6 +63,12 @@ class Precedence(unittest.TestCase):
             gather({"host": "A.example, [::1],10.0.0.1"}, {}, None).host, ("a.example", "[::1]", "10.0.0.1")
         )
 
+    def test_networks_come_as_a_list_and_each_in_its_one_form(self) -> None:
+        wanted = ("127.0.0.1/32", "10.0.0.0/8", "::1/128")
+        self.assertEqual(gather({"metrics": "127.0.0.1, 10.0.0.0/8,0:0::1"}, {}, None).metrics, wanted)
+        self.assertEqual(gather({}, {}, config(f"metrics = {list(wanted)}")).metrics, wanted)
+        self.assertEqual(gather({}, {"GOCHATSECURE_METRICS": ""}, None).metrics, ())
+
     def test_limits_come_from_the_file(self) -> None:
         settings = gather({}, {}, config("[limits]\ntext = 100\nping_s = 5"))
         self.assertEqual(settings.limits, Limits(text=100, ping_s=5))
@@ -105,6 +111,10 @@ class Refusals(unittest.TestCase):
         self.assertRefused("^-origin: not an origin", {"origin": "*"})
         self.assertRefused("^-host: not a host name", {"host": "chat.example.org:8443"})
         self.assertRefused("^-host: not a host name", {"host": "*.example.org"})
+        self.assertRefused("^-metrics: not an address or a network; write it as 127", {"metrics": "localhost"})
+        self.assertRefused("^-metrics: not an address or a network", {"metrics": "10.0.0.0/33"})
+        self.assertRefused("^-metrics: .*for all of that network write 10.0.0.0/8", {"metrics": "::1,10.1.2.3/8"})
+        self.assertRefused("chat.toml: metrics: not a list", file="metrics = 127")
         self.assertRefused("^-cert: ", {"cert": ""})
         self.assertRefused("chat.toml: nosuch: there is no such setting", file="nosuch = 1")
         self.assertRefused("chat.toml: history: ", file='history = "x"')

@@ -15,6 +15,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from bench import report
+from gochatsecure.live.metrics import PROCESS, SERVER
 from gochatsecure.settings import Settings, default_of, flag_of
 
 from . import descriptions, reference, review
@@ -34,6 +35,15 @@ def flags() -> str:
     return table(("flag", "default", "meaning"), rows)
 
 
+def numbers() -> str:
+    rows = []
+    for prefix, family in (("gochatsecure_", SERVER), ("process_", PROCESS)):
+        for row in family:
+            name = f"`{prefix}{row.name}`" if not row.label else f"`{prefix}{row.name}` by `{row.label}`"
+            rows.append((name, row.kind, row.help))
+    return table(("name", "", "meaning"), rows)
+
+
 PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "flags": ("README.md", flags),
     "http-requests": ("docs/protocol.md", reference.http_requests),
@@ -46,6 +56,7 @@ PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "limits": ("docs/protocol.md", reference.limits),
     "errors": ("docs/protocol.md", reference.errors),
     "close-codes": ("docs/protocol.md", reference.close_codes),
+    "metrics": ("docs/metrics.md", numbers),
     "controls": ("docs/security.md", review.controls_by_boundary),
     "surface": ("docs/security.md", review.reached_by_strangers),
     **report.PARTS,

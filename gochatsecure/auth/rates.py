@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
+from contextlib import suppress
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+
+Network = IPv4Network | IPv6Network
 
 
 class Rates:
@@ -115,3 +119,10 @@ def address_key(host: str) -> str:
             return str(address.ipv4_mapped)
         return str(IPv6Address(int(address) >> 64 << 64))
     return str(address)
+
+
+def is_within(host: str, networks: Iterable[Network]) -> bool:
+    """Whether this address, as a socket names its peer, is one of theirs."""
+    with suppress(ValueError):
+        return any(ip_address(host.partition("%")[0]) in network for network in networks)
+    return False

@@ -154,6 +154,14 @@ ROUTES: tuple[Route, ...] = (
         (*_BAD_TOKEN, "sign_in_external", "store_busy", *_BUSY),
     ),
     Route(
+        "/metrics",
+        ("GET", "HEAD"),
+        "numbers about the server, for Prometheus; there is no such path but for the operator's own networks",
+        (),
+        "no",
+        (Answer(200, "the numbers", None, "text/plain"),),
+    ),
+    Route(
         "/ws",
         ("GET",),
         "a WebSocket; `room` is `default` unless given",

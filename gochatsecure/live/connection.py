@@ -97,6 +97,7 @@ class Connection(asyncio.BufferedProtocol):
         self._lost = self._ended = True
         if self._timer is not None:
             self._timer.cancel()
+        self.shared.counts.unsecured += not self._tls.established
         try:
             if self._stage is not None:
                 self._stage.end()

@@ -164,7 +164,9 @@ class Desk:
             raise refusal
         if not says_again(command, first):
             raise cid_reused()
-        epoch = (await self._log.look(first.stream, 0)).position.epoch
+        epoch = self._epoch(session, command)
+        if epoch is None:
+            epoch = (await self._log.look(first.stream, 0)).position.epoch
         return Acked(first, epoch, dup=True, delivered=self._delivered(first))
 
     async def _find(self, sender: str, cid: str) -> Entry | None:
@@ -220,12 +222,16 @@ class Desk:
 
     def ack(self, session: Session, command: Append, outcome: Committed) -> Acked:
         """The answer to who has asked for it, now that it is stored."""
-        entry = outcome.entries[0]
-        if isinstance(command, Tell):
-            epoch = session.inbox.epoch if session.inbox else ""
-        else:
-            epoch = self._lobby.rooms[command.room].position.epoch
+        entry, epoch = outcome.entries[0], self._epoch(session, command)
+        assert epoch is not None, "a room in which a draft was under way is open"
         return Acked(entry, epoch, outcome.dup, self._delivered(entry))
+
+    def _epoch(self, session: Session, command: Append) -> str | None:
+        """Of the log in which the answer to this command stands; None if it is a room's that is not open."""
+        if isinstance(command, Tell):
+            return session.inbox.epoch if session.inbox else ""
+        room = self._lobby.rooms.get(command.room)
+        return None if room is None else room.position.epoch
 
     def _delivered(self, entry: Entry) -> bool | None:
         """Of a private message: whether the other is connected."""

@@ -99,8 +99,9 @@ class HTTPStage:
         self._connection.wait(max(0.0, until - self._connection.heard), self._time_out)
 
     def _respond(self, response: Response, *, close: bool = False) -> None:
-        date = self._connection.shared.routes.date()
-        self._connection.send(self._http.send(response, date=date, close=close))
+        shared = self._connection.shared
+        shared.counts.answers[response.status] += 1
+        self._connection.send(self._http.send(response, date=shared.routes.date(), close=close))
         if not self._http.keeps_alive:
             self._connection.finish()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import count
@@ -38,6 +38,7 @@ from ..wire.websocket import (
     TRY_AGAIN_LATER,
 )
 from .archive import HERE, Archive
+from .counts import Counts
 from .desk import Desk, Pending, Step
 from .doors import Doors
 from .fanout import Fanout
@@ -61,6 +62,7 @@ class Hub:
         wall: Callable[[], float],
         monotonic: Callable[[], float],
         is_owned: Callable[[str], bool] = lambda name: False,
+        counts: Counts | None = None,
     ) -> None:
         """`history`: messages shown on joining. `message_rate`: commands a second and identity; 0 for no limit.
 
@@ -71,6 +73,7 @@ class Hub:
         self._limits = limits
         self._wall = wall
         self._monotonic = monotonic
+        self._counts = counts or Counts()
         self._lobby = Lobby(max_text=limits.text, names_listed=limits.names_listed, room_rules=limits.room_rules)
         self._fanout = Fanout()
         self._doors = Doors(log, self._lobby, self._fanout, limits, history, wall)
@@ -266,6 +269,7 @@ class Hub:
                 session.answer(asked_as, answer)
 
     def _refuse(self, session: Session, asked_as: RequestId, refusal: Refusal) -> None:
+        self._counts.commands[refusal.code] += 1
         session.refusals += 1
         floods = self._refused.take(session.identity.key, self._monotonic())  # one command in ten that is done hides it
         if floods or session.refusals > self._limits.refusals:
@@ -334,6 +338,16 @@ class Hub:
         self._desk.settled(outcome)
         if session.open:
             session.link.drained()
+
+    @property
+    def rooms_open(self) -> int:
+        return len(self._lobby.rooms)
+
+    @property
+    def tracked(self) -> Mapping[str, int]:
+        """Keys that each table of rates remembers."""
+        tables = {"commands": self._rates, "commands of an address": self._address_rates, "joins": self._joins}
+        return {name: len(table) for name, table in tables.items()} | {"private targets": len(self._targets)}
 
     # Authority ends on time.
 

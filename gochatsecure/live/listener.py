@@ -13,11 +13,12 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..auth.rates import Sampled, address_key
+from ..auth.rates import Rates, Sampled, address_key
 from ..errors import AddressError
 from ..journal import Happening
 from ..limits import Limits
 from .connection import Connection
+from .counts import Counts
 from .hub import Hub
 from .outbox import Gatherer
 from .routes import Routes
@@ -35,20 +36,32 @@ _HIGH_WATER = 64 * 1024  # bytes that a socket may lag behind before its outbox 
 
 
 class Listener:
-    """Accepts connections until stopped. `most`, `most_per_address`: connections at a time; 0 for no limit."""
+    """Accepts connections until stopped. `most`, `most_per_address`: connections at a time; 0 for no limit.
+
+    Without a limit for each address there is none on how fast they come from one, either."""
 
     def __init__(
-        self, *, tls: SSLContext, limits: Limits, routes: Routes, hub: Hub, most: int, most_per_address: int
+        self,
+        *,
+        tls: SSLContext,
+        limits: Limits,
+        routes: Routes,
+        hub: Hub,
+        counts: Counts,
+        most: int,
+        most_per_address: int,
     ) -> None:
         loop = asyncio.get_running_loop()
         buffer = memoryview(bytearray(_BUFFER))
         gatherer = Gatherer(loop.call_soon, loop.call_later)
         turn = Turn(loop.call_soon, limits.turn_of_all)
-        self._shared = Shared(tls, limits, routes, hub, loop, gatherer, turn, buffer)
+        self._shared = Shared(tls, limits, routes, hub, counts, loop, gatherer, turn, buffer)
         self._most = most
         self._most_per_address = most_per_address
         self._connections: set[Connection] = set()
         self._addresses: Counter[str] = Counter()
+        rate = limits.connections_per_minute / 60 if most_per_address else 0
+        self._rates = Rates(rate, limits.connections_at_once, limits.tracked_addresses)
         self._servers: list[asyncio.Server] = []
         self._refusals = Sampled(rate=1, burst=1)  # log lines a second
         self._empty = asyncio.Event()
@@ -82,6 +95,16 @@ class Listener:
         """Who connects from now on is shown this certificate. Connections go on as they are."""
         self._shared = replace(self._shared, tls=tls)
 
+    @property
+    def open(self) -> int:
+        """Connections, those whose handshake is not done among them."""
+        return len(self._connections)
+
+    @property
+    def tracked(self) -> int:
+        """Addresses whose rate is remembered."""
+        return len(self._rates)
+
     async def stop(self) -> None:
         """Accept no more. Connections go on."""
         for server in self._servers:
@@ -94,9 +117,12 @@ class Listener:
         address = str(peer[0]) if peer else "unknown"
         key = address_key(address)
         full = self._most and len(self._connections) >= self._most
-        if full or (self._most_per_address and self._addresses[key] >= self._most_per_address):
-            self._refuse(writer, address, "server full" if full else "address full")
+        # A handshake costs us more than the peer: they come only so fast.
+        crowded = self._most_per_address and self._addresses[key] >= self._most_per_address
+        if full or crowded or self._rates.take(key, self._shared.loop.time()):
+            self._refuse(writer, address, "server full" if full else "address full" if crowded else "address too fast")
             return
+        self._shared.counts.accepted += 1
         connection = Connection(self._shared, writer, address, self._forget)
         self._connections.add(connection)
         self._addresses[key] += 1
@@ -107,6 +133,7 @@ class Listener:
 
     def _refuse(self, writer: asyncio.StreamWriter, address: str, reason: str) -> None:
         writer.transport.abort()
+        self._shared.counts.refused[reason] += 1
         if count := self._refusals.count(self._shared.loop.time()):
             _logger.warning(Happening("connection_refused", address=address, reason=reason, count=count))
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from email.utils import formatdate
 from functools import partial
 from typing import Any, NamedTuple
 
-from ..auth.rates import Rates, Sampled
+from ..auth.rates import Network, Rates, Sampled, is_within
 from ..chat.model import Identity
 from ..chat.names import InvalidName, canonical_room, canonical_user
 from ..journal import Happening
 from ..limits import Limits
 from ..version import __version__
+from ..wire.exposition import MEDIA_TYPE
 from ..wire.formats import WireFormat
 from ..wire.http1 import HTTPError, Request, Response
 from ..wire.json_v1 import JSON
@@ -51,11 +52,13 @@ class _Route(NamedTuple):
     parameters: frozenset[str] = frozenset()
     """Of GET."""
     body: bool = False
+    within: Sequence[Network] | None = None
+    """The networks for which there is such a path; None: for everybody."""
 
 
 class Routes:
     """Answers requests. `hosts`: the names that may be asked for; empty for any. `origins`: the pages that may connect;
-    empty for those from our own address alone."""
+    empty for those from our own address alone. `scrapers`: the networks that may read our `metrics`."""
 
     def __init__(
         self,
@@ -66,6 +69,8 @@ class Routes:
         limited: bool,
         hosts: tuple[str, ...],
         origins: tuple[str, ...],
+        scrapers: Sequence[Network],
+        metrics: Callable[[], str],
         wall: Callable[[], float],
         monotonic: Callable[[], float],
         authenticator: Authenticator | None = None,
@@ -78,6 +83,7 @@ class Routes:
         self._wall = wall
         self._monotonic = monotonic
         self._authenticator = authenticator
+        self._metrics = metrics
         opened = limits.sessions_per_minute if limited else 0
         self._opened = Rates(opened / 60, opened, limits.tracked_addresses)
         self._refusals = Sampled(rate=10, burst=100)  # log lines a second
@@ -92,6 +98,7 @@ class Routes:
             "/ws": _Route({"GET": self._ws}, frozenset({"token", "room"})),
             "/healthz": _Route({"GET": self._healthz, "HEAD": self._healthz}),
             "/readyz": _Route({"GET": self._readyz, "HEAD": self._readyz}),
+            "/metrics": _Route({"GET": self._scrape, "HEAD": self._scrape}, within=scrapers),
         }
 
     def date(self) -> str:
@@ -132,11 +139,9 @@ class Routes:
 
     def _route(self, request: Request, address: str) -> Response | Upgrade | Later:
         if self._hosts and _host_of(request) not in self._hosts:  # RFC 9110 7.4
-            raise HTTPError(
-                421, "host_unknown", "this server does not go by that name; the operator can add it with -host"
-            )
+            raise HTTPError(421, "host_unknown", "not a name of this server; the operator can add it with -host")
         route = self._table.get(request.path)
-        if route is None:
+        if route is None or not (route.within is None or is_within(address, route.within)):
             raise HTTPError(404, "not_found", "there is nothing here; try /auth?username=NAME")
         handler = route.handlers.get(request.method)
         if handler is None:
@@ -160,7 +165,12 @@ class Routes:
             _logger.info(Happening("refused", asked=asked, address=address, status=error.status, code=error.code, **of))
         return error.response()
 
-    # Health.
+    # Health, and numbers.
+
+    @property
+    def tracked(self) -> int:
+        """Addresses whose rate of WebSockets is remembered."""
+        return len(self._opened)
 
     def _welcome(self, request: Request, address: str) -> Response:
         text = f"GoChatSecure {__version__}\n\nSign in: GET /auth?username=NAME\nTalk: wss, /ws?token=TOKEN&room=ROOM\n"
@@ -171,6 +181,9 @@ class Routes:
 
     def _readyz(self, request: Request, address: str) -> Response:
         return json_answer(200, {"status": "ready"}) if self.ready else json_answer(503, {"status": "not ready"})
+
+    def _scrape(self, request: Request, address: str) -> Response:
+        return Response(200, self._metrics().encode(), (("Content-Type", MEDIA_TYPE),))
 
     # The WebSocket.
 

@@ -25,6 +25,7 @@ from ..log.accounts import Account, Accounts, Revocation
 from ..log.port import Log
 from ..wire.http1 import HTTPError, Request, Response
 from .authority import Authority
+from .counts import Counts
 from .hashing import Hashing
 from .hub import Hub
 from .watch import look_at_accounts
@@ -43,6 +44,7 @@ class SignIn:
         log: Log,
         hub: Hub,
         limits: Limits,
+        counts: Counts,
         hashing: Hashing,
         ways: str,
         register: bool,
@@ -59,6 +61,7 @@ class SignIn:
         self._log = log
         self._hub = hub
         self._limits = limits
+        self._counts = counts
         self._hashing = hashing
         self._ways = ways
         self._open = register
@@ -73,6 +76,11 @@ class SignIn:
         self._attempts = Attempts(limits)
         self._failures = Sampled(rate=10, burst=100)  # log lines a second
         self._stand_in = passwords.stand_in(make_salt(passwords.SALT), make_salt(32))
+
+    @property
+    def tracked(self) -> Mapping[str, int]:
+        """Keys that each table of rates remembers."""
+        return {"sign-ins": len(self._sign_ins), "registrations": len(self._registrations)}
 
     # Guests.
 
@@ -90,6 +98,7 @@ class SignIn:
             bearer = None
         if not self._hub.is_free(name, bearer):
             raise HTTPError(409, "name_in_use", "somebody else has this name now; choose another, or show its token")
+        self._counts.sign_ins["guest"] += 1
         _audit("sign_in", name, address, guest=True)
         return self._answer(200, bearer or Identity(name, self._make_id(), role=Role.GUEST))
 
@@ -124,6 +133,7 @@ class SignIn:
         if not await self._store(self._accounts.add(account)):
             raise _taken()
         await look_at_accounts(self._accounts, self._authority, self._hub)  # its guest's sessions end here
+        self._counts.sign_ins["registered"] += 1
         _audit("registered", name, address)
         self._attempts.right(address_key(address), name, self._monotonic())
         return self._answer(201, self._owner(account))
@@ -152,6 +162,7 @@ class SignIn:
             raise HTTPError(403, "account_disabled", "this name has been disabled; ask the operator")
         if passwords.is_outdated(account.password):
             account = await self._renew(account, password)
+        self._counts.sign_ins["owner"] += 1
         _audit("sign_in", name, address)
         return self._answer(200, self._owner(account))
 
@@ -220,17 +231,16 @@ class SignIn:
         except HTTPError:
             attempts.undo(key, name, now)
             raise
-        if account is None or not right:
+        account = self._authority.account(name)  # as it is now: it may have been changed, or disabled, meanwhile
+        if account is None or account.password != record or not right:
             self._audit_failure(name, address, "bad_credentials")
             raise HTTPError(401, "bad_credentials", "the name or the password is wrong", _CHALLENGE)
         attempts.right(key, name, now)
-        account = self._authority.account(name)  # as it is now: it may have been disabled meanwhile
-        if account is None or account.password != record:
-            raise HTTPError(401, "bad_credentials", "the name or the password is wrong", _CHALLENGE)
         return account
 
     def _audit_failure(self, name: str, address: str, code: str) -> None:
-        """Some a second. A name that is not registered is not told: it may be a password, typed in the wrong place."""
+        """Some a second are logged, without a name that is not registered: it may be a mistyped password."""
+        self._counts.sign_ins[code] += 1
         if count := self._failures.count(self._monotonic()):
             known = {"username": name} if self._authority.account(name) is not None else {}
             _logger.info(Happening("sign_in_failed", **known, address=address, code=code, count=count))
@@ -280,9 +290,7 @@ _CHALLENGE = (("WWW-Authenticate", "Bearer"),)
 
 
 def _taken() -> HTTPError:
-    return HTTPError(
-        409, "name_registered", "this name, or one that looks like it, is registered; sign in, or choose another"
-    )
+    return HTTPError(409, "name_registered", "this name, or one like it, is registered; sign in, or choose another")
 
 
 def _name(typed: str | None) -> str:

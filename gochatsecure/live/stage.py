@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from ..limits import Limits
+from .counts import Counts
 from .hub import Hub
 from .outbox import Gatherer
 from .routes import Routes
@@ -24,6 +25,7 @@ class Shared:
     limits: Limits
     routes: Routes
     hub: Hub
+    counts: Counts
     loop: asyncio.AbstractEventLoop
     gatherer: Gatherer
     turn: Turn

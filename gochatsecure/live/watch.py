@@ -90,8 +90,14 @@ class Watch:
         self._worker = Worker("gochatsecure-watch")
         self._pair = state_of(files.certificate, files.key)
         self._keys = state_of(files.signing_keys)
+        self._expires = _expiry(files.certificate)
         self._warned = -_DAY
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def expires(self) -> float | None:
+        """When the certificate that is shown expires, in seconds since 1970; None if that cannot be read."""
+        return self._expires if isinstance(self._expires, float) else None
 
     def begin(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self._run())
@@ -138,10 +144,10 @@ class Watch:
     async def _look_at_certificate(self, again: bool) -> None:
         certificate, key, _ = self._files
 
-        def look() -> SSLContext | OperatorError | None:
+        def look() -> tuple[SSLContext, float | OperatorError] | OperatorError | None:
             known, self._pair = None if again else self._pair, state_of(certificate, key)
             try:
-                return server_context(certificate, key) if self._pair != known else None
+                return (server_context(certificate, key), _expiry(certificate)) if self._pair != known else None
             except OperatorError as error:
                 return error
 
@@ -149,19 +155,24 @@ class Watch:
         if isinstance(found, OperatorError):
             _logger.error(Happening("certificate_refused", cause=found))
         elif found is not None:
-            self._renew(found)
+            context, self._expires = found
+            self._renew(context)
             self._warned = -_DAY
             _logger.info(Happening("certificate_loaded", file=certificate))
         if self._monotonic() - self._warned >= _DAY:
-            await self._warn()
+            self._warn()
 
-    async def _warn(self) -> None:
-        """Once a day, while the certificate will soon expire."""
+    def _warn(self) -> None:
+        """Once a day, while the certificate that is shown will soon expire."""
         self._warned = self._monotonic()
-        try:
-            left = await self._worker.run(lambda: expiry(self._files.certificate)) - self._wall()
-        except OperatorError as error:
-            _logger.warning(Happening("certificate_unread", cause=error))
-            return
-        if left < self._limits.expiry_warning_s:
+        if isinstance(self._expires, OperatorError):
+            _logger.warning(Happening("certificate_unread", cause=self._expires))
+        elif (left := self._expires - self._wall()) < self._limits.expiry_warning_s:
             _logger.warning(Happening("certificate_expires", file=self._files.certificate, days=int(left // _DAY)))
+
+
+def _expiry(certificate: Path) -> float | OperatorError:
+    try:
+        return expiry(certificate)
+    except OperatorError as error:
+        return error

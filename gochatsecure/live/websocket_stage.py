@@ -52,6 +52,7 @@ class WebSocketStage:
 
     def begin(self, room: str) -> None:
         hub, session = self._connection.shared.hub, self._session
+        self._connection.shared.counts.opened += 1
         if hub.connect(session):
             _logger.info(Happening("session_opened", username=session.identity.name, address=self._connection.address))
             self._keep_alive()
@@ -177,6 +178,7 @@ class WebSocketStage:
             return
         self._closing = True
         name, address = self._session.identity.name, self._connection.address
+        self._connection.shared.counts.session_closed(code)
         self._connection.shared.hub.disconnect(self._session)
         _logger.info(Happening("session_closed", username=name, address=address, code=code, reason=reason))
 

@@ -34,6 +34,7 @@ from .port import (
     Outcome,
     Page,
     Sink,
+    Tally,
     busy,
     check,
     cid_reused,
@@ -99,6 +100,7 @@ class MemoryLog:
         self._cids: dict[tuple[str, str], tuple[Stream, int]] = {}
         self._marks: OrderedDict[str, OrderedDict[str, int]] = OrderedDict()
         self._arriving: list[Draft] = []
+        self._commits = self._entries = 0
         self._sink: Sink | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -174,6 +176,10 @@ class MemoryLog:
     async def marks(self, reader: str, most: int) -> dict[str, int]:
         return dict(islice(reversed(self._marks.get(reader, OrderedDict()).items()), most))
 
+    @property
+    def tally(self) -> Tally:
+        return Tally(len(self._arriving), self._commits, self._entries)
+
     async def close(self) -> None:
         while self._arriving:
             self._commit()
@@ -201,6 +207,7 @@ class MemoryLog:
         if self._arriving and self._loop is not None:
             self._loop.call_soon(self._commit)
         if together and self._sink is not None:
+            self._commits += 1
             self._sink([self._store(draft) for draft in together])
 
     def _store(self, draft: Draft) -> Outcome:
@@ -230,6 +237,7 @@ class MemoryLog:
                 keep_rule(kept.rules, entry)
         if draft.cid is not None:
             self._cids[draft.sender, draft.cid] = (entries[0].stream, entries[0].seq)
+        self._entries += len(entries)
         while len(self._oldest) > self._kept:
             self._forget()
         return Committed(draft, entries)

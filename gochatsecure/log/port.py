@@ -63,6 +63,20 @@ class Opening(NamedTuple):
     rules: Sequence[Entry]
 
 
+class Tally(NamedTuple):
+    """What an engine has to do, and what it has done since it was opened."""
+
+    waiting: int
+    """Drafts that were appended and whose outcome is not out yet."""
+    commits: int = 0
+    """Groups of drafts and marks that were stored, each as a whole."""
+    entries: int = 0
+    failed: int = 0
+    """Groups that could not be stored."""
+    seconds: float = 0.0
+    """Spent storing, in vain too."""
+
+
 class Page(NamedTuple):
     """Messages (`Posted` or `Told`), oldest first: all that there are from `first` to `last`; with `more` there are, or
     may be, others beyond, in the direction that was asked for.
@@ -165,6 +179,10 @@ class Log(Protocol):
 
     async def marks(self, reader: str, most: int) -> dict[str, int]:
         """The reader's marks, by place; the `most` that were set last."""
+
+    @property
+    def tally(self) -> Tally:
+        """As of now, for who measures. MUST cost next to nothing, and not wait."""
 
     async def close(self) -> None:
         """Commit what is queued, hand its outcomes to the sink, let go of the store. Twice is no error."""

@@ -12,6 +12,7 @@ import logging
 import os
 import secrets
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -25,7 +26,7 @@ from ..chat.model import Draft, Entry, Stream
 from ..errors import StoreError
 from ..private import own_folder, own_lock, refuse_shared
 from ..worker import Worker
-from .port import Anchor, Opening, Outcome, Page, Sink, busy, check, groups, unavailable
+from .port import Anchor, Opening, Outcome, Page, Sink, Tally, busy, check, groups, unavailable
 from .reader import Reader
 from .rows import connect
 from .writer import Writer
@@ -62,14 +63,17 @@ class SQLiteLog:
         queue: int,
         make_epoch: Callable[[], str] = secrets.token_hex,
         make_salt: Callable[[int], bytes] = secrets.token_bytes,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`queue`: drafts that may wait for a commit; more are refused. `make_epoch` names a new file's epoch;
-        `make_salt` gives so many bytes that nobody can guess."""
+        `make_salt` gives so many bytes that nobody can guess. `monotonic` gives seconds that only grow."""
         self._path = path
         self._durable = durable
         self._queue = queue
         self._make_epoch = make_epoch
         self._make_salt = make_salt
+        self._monotonic = monotonic
+        self._committing = 0.0  # seconds, all commits together; the committer's
         self._under_way = 0  # drafts appended whose outcome is not out yet
         self._arriving = _Turn([], [])
         self._handed: SimpleQueue[_Turn | None] = SimpleQueue()
@@ -174,6 +178,13 @@ class SQLiteLog:
             pass  # it is closed: the server is going away
         raise Temporary("store_unavailable", "the history could not be read", 2000)
 
+    @property
+    def tally(self) -> Tally:
+        writer = self._writer
+        if writer is None:
+            return Tally(self._under_way)
+        return Tally(self._under_way, writer.commits, writer.entries, writer.failed, self._committing)
+
     async def close(self) -> None:
         if self._ending is None:
             if self._writer is None:
@@ -221,7 +232,9 @@ class SQLiteLog:
         newest: dict[tuple[str, str], int] = {}
         for reader, place, seq, _ in marks:
             newest[reader, place] = max(seq, newest.get((reader, place), 0))
+        began = self._monotonic()
         outcomes, marked = writer.commit(drafts, newest)
+        self._committing += self._monotonic() - began
         with suppress(RuntimeError):  # the loop is closed: nobody waits for an answer any more
             self._loop.call_soon_threadsafe(self._deliver, outcomes, marks, marked)
 

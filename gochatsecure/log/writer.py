@@ -42,6 +42,7 @@ class Writer:
         self._epoch = ""
         self._ends: dict[Stream, _End] = {}
         self._salts = b""
+        self.commits = self.failed = self.entries = 0  # as `port.Tally` has them
 
     def migrate(self) -> None:
         """Raises sqlite3.Error."""
@@ -68,6 +69,7 @@ class Writer:
             _logger.error("store: a commit of %d failed: %s", len(drafts), error)
         except Exception:
             _logger.exception("store: a commit of %d failed by our own fault", len(drafts))
+        self.failed += 1
         self._ends.clear()  # whether it is stored is not known: where they end is looked up again
         refusal = unavailable()
         return [Failed(draft, refusal) for draft in drafts], None
@@ -85,8 +87,10 @@ class Writer:
             self._connection.execute("BEGIN IMMEDIATE")
             outcomes = write(drafts, ends)
             bare: dict[tuple[Stream, int], Entry] = {}
+            stored = 0
             for outcome in outcomes:
                 if isinstance(outcome, Committed) and not outcome.dup:
+                    stored += len(outcome.entries)
                     for entry in outcome.entries:
                         if isinstance(entry.content, Deleted):
                             bare |= self._erase(ends[entry.stream].number, entry.stream, entry.content.target)
@@ -101,6 +105,8 @@ class Writer:
                 self._connection.execute("ROLLBACK")
             raise
         self._ends |= ends
+        self.commits += 1
+        self.entries += stored
         return outcomes, marked
 
     def _write_new(self, drafts: Sequence[Draft], ends: dict[Stream, _End]) -> list[Outcome]:

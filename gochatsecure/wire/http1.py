@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from urllib.parse import parse_qsl
@@ -16,6 +17,7 @@ from urllib.parse import parse_qsl
 import h11
 
 from ..limits import Limits
+from . import strict_json
 
 Headers = Iterable[tuple[str, str]]
 
@@ -67,25 +69,11 @@ class Request:
         if kinds != ["application/json"]:  # a page of another origin cannot send this one without being asked about it
             raise HTTPError(415, "content_type_unsupported", "send the body as application/json")
         found: object = None
-        try:
-            found = json.loads(self.body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
-        except (ValueError, RecursionError):
-            pass
+        with suppress(ValueError, RecursionError):
+            found = strict_json.decode(self.body.decode("utf-8"))
         if not isinstance(found, dict) or not all(isinstance(found.get(name), str) for name in names):
-            raise HTTPError(
-                400, "body_invalid", f"the body must be one JSON object with {' and '.join(names)}, as texts"
-            )
+            raise HTTPError(400, "body_invalid", f"send one JSON object with {' and '.join(names)}, as texts")
         return [found[name] for name in names]
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    if len(dict(pairs)) < len(pairs):
-        raise ValueError("a name given twice")
-    return dict(pairs)
-
-
-def _no_constant(name: str) -> object:
-    raise ValueError(f"{name} is not JSON")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +99,9 @@ _PATH = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@-]+)*/?")
 _BAD_ESCAPE = re.compile(r"%(?:[01][0-9A-Fa-f]|7[Ff]|(?![0-9A-Fa-f]{2}))")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([^\r]*)", re.IGNORECASE)  # h11 makes one of several equal ones
-# Line breaks that are not CRLF, folded lines (RFC 9112 5.2), and control characters. h11 lets the last two through,
-# and takes quadratic time over a long run of spaces with one of them behind it.
-_REFUSED = re.compile(rb"(?<!\r)\n|\r(?!\n)|\r\n[ \t]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+# Line breaks that are not CRLF, folded lines (RFC 9112 5.2), control characters, bytes outside ASCII. h11 lets the last
+# three through, and takes quadratic time over a long run of spaces with one of the first behind it.
+_REFUSED = re.compile(rb"(?<!\r)\n|\r(?!\n)|\r\n[ \t]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\xff]")
 
 
 class HTTPServer:
@@ -216,10 +204,7 @@ class HTTPServer:
         version = event.http_version.decode()
         if version not in ("1.0", "1.1"):
             raise HTTPError(505, "version_unsupported", "this server speaks HTTP/1.1")
-        try:
-            headers = tuple((name.decode("ascii"), value.decode("ascii")) for name, value in event.headers)
-        except UnicodeDecodeError:
-            raise HTTPError(400, "malformed", "a header has bytes outside ASCII; encode them") from None
+        headers = tuple((name.decode("ascii"), value.decode("ascii")) for name, value in event.headers)
         method = event.method.decode("ascii")
         path, query = _split_target(event.target.decode("ascii"))
         request = Request(method, path, query, headers, version)

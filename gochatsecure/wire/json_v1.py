@@ -40,26 +40,13 @@ from ..chat.events import (
 )
 from ..chat.model import KIND_OF, Entry, Message, Position, Posted, Told, name_of, room_of_stream, shown, text_of
 from ..chat.table import BY_OP, Row, checked
+from . import strict_json
 from .frames import frame
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 _Fields = dict[str, Any]
 MALFORMED = "malformed"
 """The code of what is not this protocol at all."""
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> _Fields:
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        raise ValueError("a field is there twice")
-    return fields
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
-_decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
 
 
 class JSONFormat:
@@ -70,7 +57,7 @@ class JSONFormat:
 
     def decode(self, text: str, room: str) -> Asked:
         try:
-            fields = _decoder.decode(text)
+            fields = strict_json.decode(text)
         except (ValueError, RecursionError):
             return Asked(None, Refusal(MALFORMED, "not one JSON object, in which each field is there once"))
         if not isinstance(fields, dict):

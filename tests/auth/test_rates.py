@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import unittest
+from ipaddress import ip_network
 
-from gochatsecure.auth.rates import Distinct, Rates, Sampled, address_key
+from gochatsecure.auth.rates import Distinct, Rates, Sampled, address_key, is_within
 
 
 class Buckets(unittest.TestCase):
@@ -127,3 +128,13 @@ class DistinctOthers(unittest.TestCase):
         self.assertEqual(len(distinct), 5)
         distinct.take("another", "x", 60)
         self.assertEqual(len(distinct), 1)
+
+
+class Networks(unittest.TestCase):
+    def test_an_address_is_within_its_own_and_no_other(self) -> None:
+        networks = [ip_network("10.0.0.0/8"), ip_network("127.0.0.1"), ip_network("fe80::/64")]
+        for host in ("10.0.0.0", "10.255.255.255", "127.0.0.1", "fe80::1", "fe80::1%eth0"):
+            self.assertTrue(is_within(host, networks), host)
+        for host in ("11.0.0.0", "127.0.0.2", "fe80:0:0:1::1", "::1", "::ffff:10.0.0.1", "unknown", ""):
+            self.assertFalse(is_within(host, networks), host)
+        self.assertFalse(is_within("10.0.0.0", []))

@@ -28,7 +28,7 @@ from gochatsecure.limits import Limits
 from gochatsecure.live.hub import Hub
 from gochatsecure.live.outbox import Gatherer, Outbox
 from gochatsecure.live.session import Session
-from gochatsecure.log.port import Anchor, Committed, Failed, Opening, Outcome, Page, Sink, busy, unavailable
+from gochatsecure.log.port import Anchor, Committed, Failed, Opening, Outcome, Page, Sink, Tally, busy, unavailable
 from gochatsecure.wire.formats import WireFormat
 from gochatsecure.wire.lines import LINES
 from tests.live.support import texts
@@ -145,6 +145,10 @@ class HeldLog:
         await self.readable.wait()
         if self.broken:
             raise Temporary("store_unavailable", "the history could not be read", 2000)
+
+    @property
+    def tally(self) -> Tally:
+        return Tally(len(self.arrived))
 
     async def close(self) -> None:
         self.commit()

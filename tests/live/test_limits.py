@@ -21,6 +21,7 @@ from tests.live.support import (
     frames,
     handshake,
     hear,
+    skip,
     texts,
 )
 from tests.support import Raw, request, token
@@ -73,6 +74,37 @@ class Connections(LiveTestCase):
         other = Raw(reader, writer)
         self.addAsyncCleanup(other.abort)
         await eventually(lambda: self.counted(server)[0] == 2)
+
+    async def test_of_one_address_come_only_so_fast(self) -> None:
+        """Whether they stay or not; before any TLS."""
+        limits = Limits(connections_per_minute=1, connections_at_once=3)
+        server = await self.start(max_connections_per_address=100, limits=limits)
+        for _ in range(3):
+            self.assertFalse(await self.refused(server))
+        self.assertTrue(await self.refused(server))
+        await skip(60)
+        self.assertFalse(await self.refused(server))
+        self.assertTrue(await self.refused(server))
+
+    async def test_come_as_fast_as_they_like_where_their_number_is_not_limited(self) -> None:
+        limits = Limits(connections_per_minute=1, connections_at_once=1)
+        server = await self.start(max_connections_per_address=0, limits=limits)
+        for _ in range(3):
+            self.assertFalse(await self.refused(server))
+
+    async def test_that_come_too_fast_are_told_of_and_leave_other_addresses_alone(self) -> None:
+        limits = Limits(connections_per_minute=1, connections_at_once=1)
+        server = await self.start(addr="0.0.0.0:0", max_connections_per_address=100, limits=limits)
+        self.assertFalse(await self.refused(server))
+        with self.assertLogs("gochatsecure", "WARNING") as logged:
+            for _ in range(3):
+                self.assertTrue(await self.refused(server))
+        self.assertEqual(len(logged.output), 1)
+        self.assertIn('connection_refused address=127.0.0.1 reason="address too fast"', logged.output[0])
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, local_addr=("127.0.0.2", 0))
+        other = Raw(reader, writer)
+        self.addAsyncCleanup(other.abort)
+        await eventually(lambda: self.counted(server)[0] == 1)
 
     async def test_are_counted_down_however_they_end(self) -> None:
         server = await self.start(limits=Limits(linger_s=0.1))

@@ -401,6 +401,20 @@ class Contract(Base):
 
     # The end.
 
+    async def test_it_is_told_how_much_waits_and_how_much_is_stored(self) -> None:
+        log, shown = await self.begin()
+        self.assertEqual(log.tally[:4], (0, 0, 0, 0))
+        log.append(said("one", cid="c"))
+        log.append(told("two"))
+        self.assertEqual(log.tally[:4], (2, 0, 0, 0))
+        await shown.first(2)
+        self.assertEqual(log.tally[:4], (0, 1, 3, 0))
+        self.check_refused((await append(log, shown, said("other", cid="c")))[0], "cid_reused")
+        await append(log, shown, said("one", cid="c"))
+        waiting, commits, entries, failed, seconds = log.tally
+        self.assertEqual((waiting, commits, entries, failed), (0, 3, 3, 0))
+        self.assertGreaterEqual(seconds, 0)
+
     async def test_close_stores_and_shows_what_is_queued(self) -> None:
         log, shown = await self.begin()
         await append(log, shown, said("before"))

@@ -181,6 +181,7 @@ class FailingCommits(CommitTestCase):
         await self.failing(log, shown, said("a", cid="c"))
         self.store.mend()
         await self.failing(log, shown, said("a", cid="c"))
+        self.assertEqual(log.tally[:4], (0, 1, 1, 2))
         await self.check_recovery(log, shown)
 
     async def test_a_commit_whose_answer_was_lost_leaves_no_gap(self) -> None:

@@ -49,6 +49,7 @@ STRANGERS = (  # each on a connection of its own, which the server answers or cl
     b"POST /auth/refresh HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     b"DELETE /auth HTTP/1.1\r\nHost: x\r\n\r\n",
     b"GET /nowhere?x=1 HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n",
     b"GET //x HTTP/1.1\r\nHost: x\r\n\r\n",
     b"GET / HTTP/3.0\r\nHost: x\r\n\r\n",
     b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
@@ -200,7 +201,8 @@ class Surface(LiveTestCase):
     async def test_just_what_is_listed_runs_before_a_sign_in(self) -> None:
         limits = Limits(tracked_addresses=1)
         with self.watched() as called:
-            server = await self.begun(called, sign_in_rate=60, max_connections_per_address=50, limits=limits)
+            fields = {"sign_in_rate": 60, "max_connections_per_address": 50, "metrics": "10.0.0.0/8"}
+            server = await self.begun(called, **fields, limits=limits)
             await self.strangers(server)
             await self.broken(server)
             crowd = [Raw(*await asyncio.open_connection("127.0.0.1", server.port)) for _ in range(60)]

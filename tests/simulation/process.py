@@ -57,6 +57,7 @@ class Plain:
     def __init__(self, context: object) -> None:
         self._incoming = bytearray()
         self._outgoing = bytearray()
+        self.established = True
 
     def feed(self, records: bytes) -> None:
         self._incoming += records
