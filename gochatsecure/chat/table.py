@@ -80,11 +80,16 @@ class Row:
     fixed: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
     may: Role = Role.GUEST
 
+    known: Mapping[str, Parameter] = field(init=False, repr=False, compare=False)
+    """The parameters by name."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "known", {parameter.name: parameter for parameter in self.parameters})
+
     @property
     def usage(self) -> str:
         """How it is typed."""
-        known = {parameter.name: parameter for parameter in self.parameters}
-        shown = []
+        known, shown = self.known, []
         for name in self.typed:
             word = "N" if known[name].kind == "count" else "NAME" if known[name].kind == "user" else name.upper()
             shown.append(word if known[name].required else f"[{word}]")

@@ -211,6 +211,9 @@ def check(draft: Draft) -> None:
 
 def groups(drafts: Sequence[Draft]) -> Iterator[Sequence[Draft]]:
     """The drafts in their order, in as few groups as GROUP allows; a large one stands alone."""
+    if len(drafts) == 1:  # as it mostly is, where there is little to do
+        yield drafts[:]
+        return
     begin = size = 0
     for number, draft in enumerate(drafts):
         weight = weigh(draft)

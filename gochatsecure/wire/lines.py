@@ -110,7 +110,8 @@ class Lines:
 
 
 def _decode(text: str, room: str) -> Command:
-    typed = _UNSEEN.sub("", text, count=1)
+    unseen = _UNSEEN.match(text)
+    typed = text[unseen.end() :] if unseen else text
     if typed[:1] in _AT:
         return _command(TELL, typed[1:], room)
     if typed[:1] not in _SLASH:
@@ -127,7 +128,7 @@ def _decode(text: str, room: str) -> Command:
 
 def _command(row: Row, typed: str, room: str) -> Command:
     fields: dict[str, object] = dict(row.fixed)
-    parameters = {parameter.name: parameter for parameter in row.parameters}
+    parameters = row.known
     if "room" in parameters and "room" not in row.typed:
         fields["room"] = room
     for name in row.typed:
