@@ -19,7 +19,7 @@ from typing import Any, Self
 from .auth.tokens import KeyRing, make_id
 from .journal import Happening
 from .live.authority import Authority
-from .live.certificates import server_context
+from .live.certificates import server_contexts
 from .live.counts import Counts
 from .live.hashing import Hashing
 from .live.hooks import Authenticator
@@ -96,7 +96,7 @@ class ChatServer:
     async def _start(self) -> None:
         settings = self.settings
         host, port = settings.host_and_port()
-        tls = server_context(settings.cert, settings.key)
+        tls = server_contexts(settings.cert, settings.key)
         path, default = settings.key_path()
         keys = KeyRing.load_or_make(path) if default else KeyRing.load(path)
         loop = asyncio.get_running_loop()

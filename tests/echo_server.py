@@ -19,7 +19,7 @@ from wsproto.events import BytesMessage
 from gochatsecure.chat.model import Identity, Role
 from gochatsecure.limits import Limits
 from gochatsecure.live import websocket_stage
-from gochatsecure.live.certificates import server_context
+from gochatsecure.live.certificates import server_contexts
 from gochatsecure.live.counts import Counts
 from gochatsecure.live.hub import Hub
 from gochatsecure.live.listener import Listener
@@ -114,7 +114,7 @@ class EchoRoutes:
 async def serve(host: str, port: int, cert: Path, key: Path, message: int) -> None:
     """Until cancelled; the port is said on standard output."""
     listener = Listener(
-        tls=server_context(cert, key),
+        tls=server_contexts(cert, key),
         limits=limits(message),
         routes=cast("Routes", EchoRoutes()),
         hub=cast("Hub", EchoHub()),

@@ -37,7 +37,7 @@ WANTED = {  # what testssl.sh has to say of each of these
     "TLS1_2": "offered",
     "TLS1_3": "offered with final",
     "ALPN": "http/1\\.1",
-    "PFS_ECDHE_curves": "prime256v1",
+    "PFS_ECDHE_curves": "prime256v1 X25519",
     "cipherlist_AVERAGE": "not offered",
     "cert_chain_of_trust": "passed\\.",
     "cert_signatureAlgorithm": "ECDSA with SHA256",
@@ -72,7 +72,7 @@ def judge_sslyze(report: dict[str, Any]) -> list[str]:
     trusted = [path["was_validation_successful"] for path in deployment["path_validation_results"]
                if path["trust_store"]["name"] == "Supplied CA file"]  # fmt: skip
     seen |= {
-        "groups": [curve["name"] for curve in curves],
+        "groups": {curve["name"] for curve in curves},
         "compression": results["tls_compression"]["supports_compression"],
         "early data": results["tls_1_3_early_data"]["supports_early_data"],
         "renegotiation by the client": renegotiation["is_vulnerable_to_client_renegotiation_dos"],
@@ -90,7 +90,7 @@ def judge_sslyze(report: dict[str, Any]) -> list[str]:
         **{f"{version} offered": True for version in ("tls_1_2", "tls_1_3")},
         "suites of tls_1_2": SUITES_1_2,
         "suites of tls_1_3": SUITES_1_3,
-        "groups": ["secp256r1"],
+        "groups": {"X25519", "secp256r1"},
         **dict.fromkeys(("compression", "early data", "renegotiation by the client", "Heartbleed"), False),
         **dict.fromkeys(("secure renegotiation", "extended master secret", "fallback SCSV"), True),
         "CCS injection": False,

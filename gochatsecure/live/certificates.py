@@ -1,4 +1,4 @@
-"""The server's TLS context: what it speaks, and the certificate that it shows. The only place that builds one."""
+"""The server's TLS contexts: what it speaks, and the certificate that it shows. The only place that builds them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,19 @@ from ..private import refuse_shared
 
 _MAKE = "make one with tools/gen_cert.sh, or name yours with -cert and -key"
 _CIPHERS_1_2 = "ECDHE+AESGCM:ECDHE+CHACHA20"  # forward secrecy and AEAD only; TLS 1.3 has nothing else. RFC 9325 4.2
-# The one group that every client has (RFC 8446 9.1). OpenSSL offers ffdhe8192, too, with which each handshake that a
-# peer asks for takes us 160 ms (CVE-2022-40735); Python can name one group, or leave all of them on.
-_GROUP = "prime256v1"
+# The group that nearly every client offers first, and the one that every client has (RFC 8446 9.1). OpenSSL offers
+# ffdhe8192, too, with which each handshake that a peer asks for takes us 160 ms (CVE-2022-40735); in Python a context
+# has one group, or all of them.
+_GROUPS = ("X25519", "prime256v1")
+Contexts = tuple[ssl.SSLContext, ...]
 
 
-def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """TLS 1.3 and 1.2 with this pair. Raises CertificateError."""
+def server_contexts(certificate: Path, key: Path) -> Contexts:
+    """TLS 1.3 and 1.2 with this pair, by each group, in the order in which to try them. Raises CertificateError."""
+    return tuple(_context(certificate, key, group) for group in _GROUPS)
+
+
+def _context(certificate: Path, key: Path, group: str) -> ssl.SSLContext:
     try:
         for path, what in ((certificate, "certificate"), (key, "certificate's key")):
             if not path.is_file():
@@ -33,7 +39,7 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
         raise CertificateError(f"{certificate}, {key}: cannot be read: {error.strerror}", _MAKE) from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_CIPHERS_1_2)
-    context.set_ecdh_curve(_GROUP)
+    context.set_ecdh_curve(group)
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
     context.set_alpn_protocols(["http/1.1"])
     context.num_tickets = 1  # a client resumes with one; each costs time in every handshake

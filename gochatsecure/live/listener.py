@@ -11,21 +11,19 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..auth.rates import Rates, Sampled, address_key
 from ..errors import AddressError
 from ..journal import Happening
 from ..limits import Limits
+from .certificates import Contexts
 from .connection import Connection
 from .counts import Counts
 from .hub import Hub
 from .outbox import Gatherer
 from .routes import Routes
 from .stage import Shared, Turn
-
-if TYPE_CHECKING:
-    from ssl import SSLContext
 
 _logger = logging.getLogger("gochatsecure")
 _BACKLOG = 1024  # connections that the kernel keeps for us; a reconnect storm comes in one second
@@ -43,7 +41,7 @@ class Listener:
     def __init__(
         self,
         *,
-        tls: SSLContext,
+        tls: Contexts,
         limits: Limits,
         routes: Routes,
         hub: Hub,
@@ -91,7 +89,7 @@ class Listener:
         address: tuple[str, int] = self._servers[0].sockets[0].getsockname()
         return address[1]
 
-    def renew(self, tls: SSLContext) -> None:
+    def renew(self, tls: Contexts) -> None:
         """Who connects from now on is shown this certificate. Connections go on as they are."""
         self._shared = replace(self._shared, tls=tls)
 

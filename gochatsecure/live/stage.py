@@ -5,23 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from ..limits import Limits
+from .certificates import Contexts
 from .counts import Counts
 from .hub import Hub
 from .outbox import Gatherer
 from .routes import Routes
-
-if TYPE_CHECKING:
-    from ssl import SSLContext
 
 
 @dataclass(frozen=True, slots=True)
 class Shared:
     """What all connections of one server share. `buffer` takes every read: each is used up before the next."""
 
-    tls: SSLContext
+    tls: Contexts
     limits: Limits
     routes: Routes
     hub: Hub

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from ..auth.tokens import KeyRing
 from ..chat.errors import Temporary
@@ -22,11 +22,8 @@ from ..limits import Limits
 from ..log.accounts import Accounts
 from ..worker import Worker
 from .authority import Authority
-from .certificates import expiry, server_context
+from .certificates import Contexts, expiry, server_contexts
 from .hub import Hub
-
-if TYPE_CHECKING:
-    from ssl import SSLContext
 
 _logger = logging.getLogger("gochatsecure")
 _DAY = 24 * 3600.0
@@ -74,7 +71,7 @@ class Watch:
         accounts: Accounts,
         hub: Hub,
         limits: Limits,
-        renew: Callable[[SSLContext], None],
+        renew: Callable[[Contexts], None],
         wall: Callable[[], float],
         monotonic: Callable[[], float],
     ) -> None:
@@ -144,10 +141,10 @@ class Watch:
     async def _look_at_certificate(self, again: bool) -> None:
         certificate, key, _ = self._files
 
-        def look() -> tuple[SSLContext, float | OperatorError] | OperatorError | None:
+        def look() -> tuple[Contexts, float | OperatorError] | OperatorError | None:
             known, self._pair = None if again else self._pair, state_of(certificate, key)
             try:
-                return (server_context(certificate, key), _expiry(certificate)) if self._pair != known else None
+                return (server_contexts(certificate, key), _expiry(certificate)) if self._pair != known else None
             except OperatorError as error:
                 return error
 
@@ -155,8 +152,8 @@ class Watch:
         if isinstance(found, OperatorError):
             _logger.error(Happening("certificate_refused", cause=found))
         elif found is not None:
-            context, self._expires = found
-            self._renew(context)
+            contexts, self._expires = found
+            self._renew(contexts)
             self._warned = -_DAY
             _logger.info(Happening("certificate_loaded", file=certificate))
         if self._monotonic() - self._warned >= _DAY:

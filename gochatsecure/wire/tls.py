@@ -7,9 +7,15 @@ its handshake is done (so that idle ones could not be counted), and lingers for 
 from __future__ import annotations
 
 import ssl
+from collections.abc import Sequence
 
 _HEADER = 5  # bytes before a record's content, of which the last two are its length. RFC 8446 5.1
+_HELLO = 16 * 1024  # bytes of a ClientHello kept until it is answered; browsers send some 2 KiB
 _IDLE = 32  # records that bring no plaintext, beyond those that do; BoringSSL allows 32, Go 16
+
+
+_NO_GROUP = {"NO_SUITABLE_KEY_SHARE", "NO_SUITABLE_GROUPS", "NO_SHARED_GROUPS", "NO_SHARED_CIPHER"}
+"""What OpenSSL says where the client has no group of ours: the last one in TLS 1.2, where a suite needs a group."""
 
 
 class TLSFailure(Exception):
@@ -23,17 +29,34 @@ class TLSServer:
     buffer full of KeyUpdates would take us 50 ms.
     """
 
-    __slots__ = ("_closed", "_idle", "_incoming", "_object", "_outgoing", "_rest", "_waiting", "established")
+    __slots__ = (
+        "_closed",
+        "_contexts",
+        "_hello",
+        "_idle",
+        "_incoming",
+        "_object",
+        "_outgoing",
+        "_rest",
+        "_waiting",
+        "established",
+    )
 
-    def __init__(self, context: ssl.SSLContext) -> None:
-        self._incoming = ssl.MemoryBIO()
-        self._outgoing = ssl.MemoryBIO()
-        self._object = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+    def __init__(self, contexts: Sequence[ssl.SSLContext]) -> None:
+        """`contexts`: where the first has no group that the client has, the next one is tried, unseen by the client."""
+        self._contexts = iter(contexts)
+        self._hello: bytes | None = b""  # what OpenSSL has got; None once it was answered
+        self._begin(next(self._contexts))
         self._waiting = bytearray()  # what OpenSSL has not got yet
         self._rest = 0  # bytes to come of the record of which it has got a part
         self._idle = 0
         self._closed = False  # by the peer
         self.established = False
+
+    def _begin(self, context: ssl.SSLContext) -> None:
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._object = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
 
     def feed(self, records: bytes | memoryview) -> None:
         """Bytes from the network."""
@@ -52,6 +75,8 @@ class TLSServer:
         elif not waiting:
             return False
         self._incoming.write(waiting[:size])
+        if self._hello is not None:
+            self._hello += waiting[:size]
         self._rest = max(0, size - len(waiting))
         del waiting[:size]
         return True
@@ -62,11 +87,24 @@ class TLSServer:
             try:
                 self._object.do_handshake()
                 self.established = True
+                self._hello = None
             except ssl.SSLWantReadError:
+                if self._hello is not None and (self._outgoing.pending or len(self._hello) > _HELLO):
+                    self._hello = None
                 if not self._admit():
                     return False
             except (ssl.SSLError, OSError) as error:
-                raise TLSFailure(_cause(error)) from None
+                if not self._begin_anew(error):
+                    raise TLSFailure(_cause(error)) from None
+        return True
+
+    def _begin_anew(self, error: OSError) -> bool:
+        """Give the next context the same ClientHello, if it was for want of a group that this one refused it."""
+        hello, context = self._hello, next(self._contexts, None)
+        if hello is None or context is None or _cause(error) not in _NO_GROUP:
+            return False
+        self._begin(context)
+        self._incoming.write(hello)
         return True
 
     def read(self, most: int) -> bytes | None:

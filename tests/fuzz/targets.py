@@ -38,7 +38,7 @@ from tests.auth.forgery import KEYS, NOW, base64url, signed
 from tests.live.support import frames
 from tests.support import certificate
 from tests.wire.support import cut, exchange, pieces
-from tests.wire.tls_pair import Pair, our_context
+from tests.wire.tls_pair import Pair, our_contexts
 
 SMALL = Limits(
     request_line=64, request_head=256, request_headers=6, request_body=16, message=200, fragments=5,
@@ -64,9 +64,9 @@ def tls(data: bytes) -> None:
     chance, rest = chosen(data)
     match chance.randrange(3):
         case 0:
-            _read(TLSServer(our_context()), cuts(chance, rest), b"")
+            _read(TLSServer(our_contexts()), cuts(chance, rest), b"")
         case 1:
-            _read(TLSServer(our_context()), cuts(chance, _disturbed(chance, _hello(), rest)), b"")
+            _read(TLSServer(our_contexts()), cuts(chance, _disturbed(chance, _hello(), rest)), b"")
         case _:
             pair = Pair(_client()).shaken()
             for part in pieces(rest, 50):

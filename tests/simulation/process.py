@@ -255,7 +255,7 @@ def simulated(fail: Fail) -> Iterator[None]:
     try:
         with (
             mock.patch("gochatsecure.live.connection.TLSServer", Plain),
-            mock.patch("gochatsecure.server.server_context", lambda cert, key: None),
+            mock.patch("gochatsecure.server.server_contexts", lambda cert, key: None),
             mock.patch(
                 "gochatsecure.server.KeyRing", mock.Mock(load=lambda path: KEYS, load_or_make=lambda path: KEYS)
             ),

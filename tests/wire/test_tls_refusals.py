@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 import unittest
 from unittest import mock
@@ -9,9 +10,10 @@ from unittest import mock
 from gochatsecure.wire.tls import TLSFailure, TLSServer
 from tests.support import certificate
 from tests.wire.support import pieces
-from tests.wire.tls_pair import Pair, our_context, read_all, version_context
+from tests.wire.tls_pair import Pair, our_contexts, read_all, version_context
 
 ALERT, FATAL = 21, 2  # RFC 8446 5.1, 6
+ALERT_RECORD = bytes([ALERT, 3, 3, 0, 2, FATAL, 40])
 HANDSHAKE_FAILURE, PROTOCOL_VERSION = 40, 70
 
 
@@ -76,9 +78,54 @@ class RefusedClients(unittest.TestCase):
     def test_a_context_of_pythons_defaults_takes_a_slow_group_negative_control(self) -> None:
         self.assertTrue(Pair(self.finite_field(), self.defaults()).shaken().server.established)
 
-    def test_a_client_that_prefers_another_group_is_asked_again(self) -> None:
-        """Its first flight brings a share of X25519 alone (HelloRetryRequest, RFC 8446 4.1.4)."""
-        self.assertTrue(Pair().shaken().server.established)
+    def test_a_client_without_the_first_group_is_given_the_other_one(self) -> None:
+        for version in (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2):
+            for size in (1, 100, 10_000):
+                with self.subTest(version=version, size=size):
+                    context = version_context(version)
+                    context.set_ecdh_curve("prime256v1")
+                    pair = Pair(context)
+                    pair.step()
+                    for piece in pieces(pair.from_client(), size):
+                        pair.server.feed(piece)
+                        self.assertFalse(pair.server.handshake())
+                    pair.to_client()
+                    self.assertTrue(pair.shaken().server.established)
+
+    def test_a_client_that_has_no_group_of_ours_is_refused(self) -> None:
+        context = ssl.create_default_context(cafile=certificate().ca)
+        context.set_ecdh_curve("secp521r1")
+        self.assertAlert(self.refused(context), HANDSHAKE_FAILURE)
+
+    def test_the_other_group_is_tried_for_no_other_reason(self) -> None:
+        begun: list[ssl.SSLContext] = []
+
+        class Counted(TLSServer):
+            __slots__ = ()
+
+            def _begin(self, context: ssl.SSLContext) -> None:
+                begun.append(context)
+                super()._begin(context)
+
+        for hello in (b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x00\x05hello", ALERT_RECORD):
+            server = Counted(our_contexts())
+            server.feed(hello)
+            with self.assertRaises(TLSFailure):
+                server.handshake()
+        self.assertEqual(begun, [our_contexts()[0]] * 3)
+
+    def test_a_client_hello_that_was_answered_or_is_very_long_is_not_kept(self) -> None:
+        pair = Pair()
+        pair.step()
+        pair.to_server()
+        self.assertFalse(pair.server.handshake())
+        self.assertIsNone(pair.server._hello)
+        server = TLSServer(our_contexts())
+        server.feed(b"\x16\x03\x01\x40\x00\x01\x01\x00\x00" + bytes(16380))  # the begin of one of 64 KiB
+        server.feed(b"\x16\x03\x01\x40\x00" + bytes(1000))
+        with contextlib.suppress(TLSFailure):
+            server.handshake()
+        self.assertIsNone(server._hello)
 
     def test_a_context_of_pythons_defaults_takes_cbc_negative_control(self) -> None:
         ciphers = "ECDHE-RSA-AES256-SHA384:ECDHE-ECDSA-AES256-SHA384:ECDHE-RSA-AES128-SHA256:ECDHE-ECDSA-AES128-SHA256"
@@ -89,14 +136,14 @@ class OurContext(unittest.TestCase):
     """TLS-1, TLS-2: what no client of Python's can try."""
 
     def test_it_speaks_two_versions(self) -> None:
-        context = our_context()
-        self.assertEqual(context.minimum_version, ssl.TLSVersion.TLSv1_2)
-        self.assertTrue(all("ECDHE" in one["name"] or "TLS_" in one["name"] for one in context.get_ciphers()))
+        for context in our_contexts():
+            self.assertEqual(context.minimum_version, ssl.TLSVersion.TLSv1_2)
+            self.assertTrue(all("ECDHE" in one["name"] or "TLS_" in one["name"] for one in context.get_ciphers()))
 
     def test_it_neither_compresses_nor_renegotiates(self) -> None:
-        options = our_context().options
-        self.assertTrue(options & ssl.OP_NO_COMPRESSION)
-        self.assertTrue(options & ssl.OP_NO_RENEGOTIATION)
+        for context in our_contexts():
+            self.assertTrue(context.options & ssl.OP_NO_COMPRESSION)
+            self.assertTrue(context.options & ssl.OP_NO_RENEGOTIATION)
 
 
 class IdleRecords(unittest.TestCase):
@@ -107,11 +154,10 @@ class IdleRecords(unittest.TestCase):
     def opened(self) -> Pair:
         """The server has answered the ClientHello."""
         pair = Pair()
-        for _ in range(2):  # its group is not the one that the client offers first
-            pair.step()
-            pair.to_server()
-            self.assertFalse(pair.server.handshake())
-            pair.to_client()
+        pair.step()
+        pair.to_server()
+        self.assertFalse(pair.server.handshake())
+        pair.to_client()
         return pair
 
     def test_a_few_are_passed_over(self) -> None:
@@ -194,7 +240,7 @@ class NotTLS(unittest.TestCase):
         ):
             for size in (1, len(speech)):
                 with self.subTest(speech=speech[:20], size=size):
-                    server = TLSServer(our_context())
+                    server = TLSServer(our_contexts())
                     with self.assertRaises(TLSFailure) as caught:
                         for piece in pieces(speech, size):
                             server.feed(piece)
@@ -210,7 +256,7 @@ class NotTLS(unittest.TestCase):
         hello = pair.from_client()
         refused = 0
         for place in range(len(hello)):
-            server = TLSServer(our_context())
+            server = TLSServer(our_contexts())
             server.feed(hello[:place] + bytes([hello[place] ^ 0x55]) + hello[place + 1 :])
             try:
                 self.assertFalse(server.handshake())

@@ -7,7 +7,7 @@ import functools
 import ssl
 import warnings
 
-from gochatsecure.live.certificates import server_context
+from gochatsecure.live.certificates import Contexts, server_contexts
 from gochatsecure.wire.tls import TLSServer
 from tests.support import certificate, client_context
 
@@ -15,8 +15,8 @@ CLOSED = "the peer has closed"
 
 
 @functools.cache
-def our_context() -> ssl.SSLContext:
-    return server_context(certificate().cert, certificate().key)
+def our_contexts() -> Contexts:
+    return server_contexts(certificate().cert, certificate().key)
 
 
 def version_context(version: ssl.TLSVersion) -> ssl.SSLContext:
@@ -31,7 +31,7 @@ class Pair:
     """A server and a client, whose records pass only when a test says so."""
 
     def __init__(self, client: ssl.SSLContext | None = None, server: ssl.SSLContext | None = None) -> None:
-        self.server = TLSServer(server or our_context())
+        self.server = TLSServer((server,) if server else our_contexts())
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         context = client or client_context()
         self.client = context.wrap_bio(self._incoming, self._outgoing, server_hostname="localhost")
