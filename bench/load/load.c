@@ -10,8 +10,8 @@
  */
 #define _GNU_SOURCE
 #include "link.h"
+#include "measure.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -46,25 +46,6 @@ static struct option_row { const char *name; int *number; double *real; const ch
     {"at-once", &at_once, NULL, "handshakes under way at a time while people come"},
 };
 
-/* A histogram of nanoseconds: 32 steps to each doubling, so that a percentile is right within 3 %. */
-struct spread { uint64_t count, bucket[64 * 32]; };
-
-static void spread_add(struct spread *spread, int64_t ns) {
-    uint64_t value = ns < 32 ? 32 : ns;
-    int high = 63 - __builtin_clzll(value);
-    spread->bucket[high * 32 + ((value >> (high - 5)) & 31)]++;
-    spread->count++;
-}
-
-static double spread_us(const struct spread *spread, double part) {
-    uint64_t left = spread->count * part;
-    for (int i = 0; i < 64 * 32; i++) {
-        if (spread->bucket[i] > left) return ((32.0 + i % 32 + 0.5) * (1ull << (i / 32)) / 32) / 1000;
-        left -= spread->bucket[i];
-    }
-    return 0;
-}
-
 /* People. */
 struct person {
     struct link link;
@@ -88,34 +69,6 @@ static uint64_t missing, repeated, leaked, deliveries, sent, acks, done, refused
 static struct spread delays, ack_delays;
 static bool measuring, talking;
 static char nonce[16], room_prefix[32];
-
-static int64_t cpu_of_server(void) {
-    if (!pid) return 0;
-    char path[64];
-    int64_t total = 0;
-    snprintf(path, sizeof path, "/proc/%d/task", pid);
-    DIR *threads = opendir(path);
-    if (!threads) fail("the server is not there");
-    for (struct dirent *entry; (entry = readdir(threads));) {
-        char name[400];
-        long long ns;
-        if (entry->d_name[0] == '.') continue;
-        snprintf(name, sizeof name, "%s/%s/schedstat", path, entry->d_name);
-        FILE *file = fopen(name, "r");
-        if (!file) continue;
-        if (fscanf(file, "%lld", &ns) == 1) total += ns;
-        fclose(file);
-    }
-    closedir(threads);
-    errno = 0;
-    return total;
-}
-
-static int64_t cpu_of_mine(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return t.tv_sec * 1000000000LL + t.tv_nsec;
-}
 
 static bool is_asker(const struct link *link) { return link >= askers && link < askers + SIGN_INS * 32; }
 static bool is_storm(void) { return scenario[1] == 't'; }
@@ -301,12 +254,6 @@ static void report(double elapsed, int64_t cpu, int64_t mine) {
            repeated, leaked, one_order ? "true" : "false", lost_count, refused);
 }
 
-static void print_spread(const char *name, const struct spread *spread) {
-    if (!spread->count) return;
-    printf(", \"%s\": {\"count\": %" PRIu64 ", \"p50\": %.1f, \"p90\": %.1f, \"p99\": %.1f, \"p999\": %.1f}", name, spread->count,
-           spread_us(spread, .5), spread_us(spread, .9), spread_us(spread, .99), spread_us(spread, .999));
-}
-
 static void sign_in_all(void) {
     int64_t begun = now_ns();
     asker_count = SIGN_INS;
@@ -348,7 +295,7 @@ static void run_room(void) {
     for (uint64_t turn = 0;;) {
         int64_t now = now_ns();
         if (!measuring && !from.ns && now >= begin) {
-            from.ns = now, from.cpu = cpu_of_server(), from.mine = cpu_of_mine();
+            from.ns = now, from.cpu = cpu_of(pid), from.mine = cpu_of_mine();
             from.deliveries = deliveries, from.sent = sent, from.acks = acks, measuring = true;
             if (mark) kill(pid, SIGUSR1);
         }
@@ -365,7 +312,7 @@ static void run_room(void) {
         }
         links_wait(next);
     }
-    to.ns = now_ns(), to.cpu = cpu_of_server(), to.mine = cpu_of_mine();
+    to.ns = now_ns(), to.cpu = cpu_of(pid), to.mine = cpu_of_mine();
     to.deliveries = deliveries, to.sent = sent, to.acks = acks;
     measuring = talking = false;
     if (mark) kill(pid, SIGUSR2);
@@ -381,8 +328,8 @@ static void run_room(void) {
     report(elapsed, to.cpu - from.cpu, to.mine - from.mine);
     printf(", \"deliveries\": %" PRIu64 ", \"messages\": %" PRIu64 ", \"acks\": %" PRIu64, to.deliveries - from.deliveries, to.sent - from.sent,
            to.acks - from.acks);
-    print_spread("delay_us", &delays);
-    print_spread("ack_us", &ack_delays);
+    spread_print("delay_us", &delays);
+    spread_print("ack_us", &ack_delays);
 }
 
 static void run_idle(void) {
@@ -408,14 +355,14 @@ static void run_repeatedly(void) {
     done = 0, talking = true;
     int64_t begin = now_ns() + warm * 1e9, end = begin + seconds * 1e9;
     while (now_ns() < end) {
-        if (!from.ns && now_ns() >= begin) from.ns = now_ns(), from.cpu = cpu_of_server(), from.mine = cpu_of_mine(), from.done = done;
+        if (!from.ns && now_ns() >= begin) from.ns = now_ns(), from.cpu = cpu_of(pid), from.mine = cpu_of_mine(), from.done = done;
         for (int i = 0; i < users; i++) {
             struct link *link = is_storm() ? &people[i].link : &askers[i];
             if (link->state == SHUT) link_open(link);
         }
         links_wait(from.ns ? end : begin);
     }
-    to.ns = now_ns(), to.cpu = cpu_of_server(), to.mine = cpu_of_mine(), to.done = done;
+    to.ns = now_ns(), to.cpu = cpu_of(pid), to.mine = cpu_of_mine(), to.done = done;
     report((to.ns - from.ns) / 1e9, to.cpu - from.cpu, to.mine - from.mine);
     printf(", \"done\": %" PRIu64, to.done - from.done);
 }
