@@ -241,18 +241,19 @@ def techniques(rounds: int, seconds: float) -> Results:
 
 
 def where_the_time_goes() -> Results:
-    """Parts of the server's CPU time, by what it does, in three scenarios."""
-    scenarios: dict[str, tuple[bool, dict[str, Any]]] = {
-        "busy room, lines": (False, {"users": 100, "senders": 10, "window": 64}),
-        "busy room, JSON": (True, {"users": 100, "senders": 10, "window": 64}),
-        "rooms of ten, lines": (False, {"users": 1000, "rooms": 100, "senders": 100, "window": 1}),
+    """Parts of the server's CPU time, by what it does, in four scenarios."""
+    scenarios: dict[str, tuple[bool, str, dict[str, Any]]] = {
+        "busy room, lines": (False, "room", {"users": 100, "senders": 10, "window": 64}),
+        "busy room, JSON": (True, "room", {"users": 100, "senders": 10, "window": 64}),
+        "rooms of ten, lines": (False, "room", {"users": 1000, "rooms": 100, "senders": 100, "window": 1}),
+        "handshakes, lines": (False, "storm", {"users": 32}),
     }
     found: Results = {}
-    for name, (is_json, options) in scenarios.items():
+    for name, (is_json, scenario, options) in scenarios.items():
         file = BUILD / "profile.json"
         module = ("-m", "bench.profile", str(file))
         with Server(ours(name, "-store=memory:", json=is_json, module=module)) as server:
-            load(server, "room", seconds=4, mark=1, **options)
+            load(server, scenario, seconds=4, mark=1, **options)
         samples = json.loads(file.read_text())
         total = sum(samples.values())
         found[name] = {place: round(count / total, 4) for place, count in samples.items()}

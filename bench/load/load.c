@@ -355,7 +355,10 @@ static void run_repeatedly(void) {
     done = 0, talking = true;
     int64_t begin = now_ns() + warm * 1e9, end = begin + seconds * 1e9;
     while (now_ns() < end) {
-        if (!from.ns && now_ns() >= begin) from.ns = now_ns(), from.cpu = cpu_of(pid), from.mine = cpu_of_mine(), from.done = done;
+        if (!from.ns && now_ns() >= begin) {
+            from.ns = now_ns(), from.cpu = cpu_of(pid), from.mine = cpu_of_mine(), from.done = done;
+            if (mark) kill(pid, SIGUSR1);
+        }
         for (int i = 0; i < users; i++) {
             struct link *link = is_storm() ? &people[i].link : &askers[i];
             if (link->state == SHUT) link_open(link);
@@ -363,6 +366,7 @@ static void run_repeatedly(void) {
         links_wait(from.ns ? end : begin);
     }
     to.ns = now_ns(), to.cpu = cpu_of(pid), to.mine = cpu_of_mine(), to.done = done;
+    if (mark) kill(pid, SIGUSR2);
     report((to.ns - from.ns) / 1e9, to.cpu - from.cpu, to.mine - from.mine);
     printf(", \"done\": %" PRIu64, to.done - from.done);
 }
