@@ -50,6 +50,11 @@ class Program(Person):
         return heard
 
 
+def _raised() -> list[Refusal]:
+    """Every refusal that still holds on to what it was raised through."""
+    return [error for error in gc.get_objects() if isinstance(error, Refusal) and error.__traceback__]
+
+
 class JSONTestCase(unittest.IsolatedAsyncioTestCase):
     history = 3
     limits: dict[str, Any] = {}  # noqa: RUF012 - of a test case
@@ -229,7 +234,7 @@ class Sending(JSONTestCase):
 
     async def test_no_refusal_keeps_anything_of_whom_it_was_told(self) -> None:
         gc.collect()
-        before = {id(error) for error in gc.get_objects() if isinstance(error, Refusal)}  # of other tests
+        others = {id(error) for error in _raised()}  # of tests before this one
         alice = await self.enter("alice")
         for _ in range(3):  # at once; after the session's pending message; after looking it up
             self.assertEqual(await alice.asks("members", room="elsewhere"), "not_a_member")
@@ -240,8 +245,8 @@ class Sending(JSONTestCase):
             self.world.log.commit()
             await waiting
         gc.collect()  # a refusal that waited for its turn is in a circle with the frame that raised it
-        kept = [error for error in gc.get_objects() if isinstance(error, Refusal) and id(error) not in before]
-        self.assertEqual([(one.code, one.__traceback__) for one in kept if one.__traceback__], [])
+        kept = [error for error in _raised() if id(error) not in others]
+        self.assertEqual([(error.code, error.__traceback__) for error in kept], [])
 
     async def test_what_is_not_json_is_refused_and_in_the_end_closed(self) -> None:
         self.world = World(refusals=3)
