@@ -10,7 +10,7 @@ class Limits:
     """Bounds that hold for one server; times are seconds, sizes are bytes unless the name says otherwise."""
 
     # TLS and HTTP, before anybody has signed in: the smallest that real clients still fit in.
-    connections_per_minute: float = 1200.0  # from one address; their handshakes then take less than 1 % of a core
+    connections_per_minute: float = 1200.0  # from one address; their handshakes then take some 2 % of a core
     connections_at_once: float = 600.0  # an office of 200 behind one router comes back: each signs in, and tries twice
     handshake_s: float = 5.0  # a TLS handshake takes two round trips; nginx allows 60 s
     request_line: int = 4096  # fits any token of ours in the query; a larger one goes into a header; Apache: 8190

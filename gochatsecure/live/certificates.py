@@ -14,8 +14,8 @@ _MAKE = "make one with tools/gen_cert.sh, or name yours with -cert and -key"
 _CIPHERS_1_2 = "ECDHE+AESGCM:ECDHE+CHACHA20"  # forward secrecy and AEAD only; TLS 1.3 has nothing else. RFC 9325 4.2
 # The group that nearly every client offers first, and the one that every client has (RFC 8446 9.1). OpenSSL offers
 # ffdhe8192, too, with which each handshake that a peer asks for takes us 160 ms (CVE-2022-40735); in Python a context
-# has one group, or all of them.
-_GROUPS = ("X25519", "prime256v1")
+# has one group, or all of them. Before OpenSSL 3 it can only be one of X9.62's.
+_GROUPS = ("X25519", "prime256v1") if ssl.OPENSSL_VERSION_INFO >= (3,) else ("prime256v1",)
 Contexts = tuple[ssl.SSLContext, ...]
 
 

@@ -15,7 +15,7 @@ _IDLE = 32  # records that bring no plaintext, beyond those that do; BoringSSL a
 
 
 _NO_GROUP = {"NO_SUITABLE_KEY_SHARE", "NO_SUITABLE_GROUPS", "NO_SHARED_GROUPS", "NO_SHARED_CIPHER"}
-"""What OpenSSL says where the client has no group of ours: the last one in TLS 1.2, where a suite needs a group."""
+"""What OpenSSL says where the client has no group of ours: the last one in TLS 1.2, and for want of a cipher, too."""
 
 
 class TLSFailure(Exception):
@@ -99,7 +99,7 @@ class TLSServer:
         return True
 
     def _begin_anew(self, error: OSError) -> bool:
-        """Give the next context the same ClientHello, if it was for want of a group that this one refused it."""
+        """Give the next context the same ClientHello, if it may be for want of a group that this one refused it."""
         hello, context = self._hello, next(self._contexts, None)
         if hello is None or context is None or _cause(error) not in _NO_GROUP:
             return False

@@ -113,6 +113,7 @@ class WebSocketServer:
         "_control_from",
         "_controls",
         "_fragments",
+        "_inside",
         "_limits",
         "_parts",
         "_rest",
@@ -128,6 +129,7 @@ class WebSocketServer:
         self._connection = Connection(ConnectionType.SERVER)
         self._waiting = bytearray(trailing)
         self._rest = 0  # bytes to come of the frame of which wsproto has got a part
+        self._inside = False  # of a message that is no text and goes on in the next frame
         self._parts: list[str] = []
         self._size = 0
         self._fragments = 0
@@ -145,15 +147,18 @@ class WebSocketServer:
 
         Nothing follows `Closed`.
         """
-        between = not self._rest and self.since is None  # two messages
+        between = self._between_messages()
         while not self.ended:
             if between and (text := take_text(self._waiting, self._limits.message)) is not None:
                 yield Text(text)
             elif self._pass_on():
                 yield from self._events(now)
-                between = not self._rest and self.since is None
+                between = self._between_messages()
             else:
                 return
+
+    def _between_messages(self) -> bool:
+        return not self._rest and not self._inside and self.since is None
 
     def _pass_on(self) -> bool:
         """Give wsproto the next frame, or what there is of it; False if there is nothing."""
@@ -204,6 +209,7 @@ class WebSocketServer:
                         answer = self._connection.send(event.response())
                     yield Control(answer)
             elif isinstance(event, BytesMessage):
+                self._inside = not event.message_finished
                 yield self._binary(event)
             elif isinstance(event, CloseConnection):
                 yield self._closed(event)

@@ -6,8 +6,10 @@ import random
 import unittest
 from unittest import mock
 
+from wsproto.events import BytesMessage
+
 from gochatsecure.wire.frames import frame, frame_size, take_text
-from gochatsecure.wire.websocket import Received, Text, WebSocketServer
+from gochatsecure.wire.websocket import Closed, Control, Received, Text, WebSocketServer
 from tests.wire.support import BINARY, CLOSE, CONTINUATION, LIMITS, PING, PONG, TEXT, client_frame, cut
 
 MOST = LIMITS.message
@@ -119,6 +121,19 @@ class BesideWsproto(unittest.TestCase):
         server.feed(client_frame(TEXT, b"half", fin=False) + client_frame(TEXT, b"whole"))
         (closed,) = server.receive(0.0)
         self.assertNotIsInstance(closed, Text)
+
+    def test_a_text_between_the_frames_of_a_binary_message_is_not_taken_for_one(self) -> None:
+        class TakesBinary(WebSocketServer):
+            __slots__ = ()
+
+            def _binary(self, event: BytesMessage) -> Received:
+                return Control(b"")
+
+        begun, text = client_frame(BINARY, b"a", fin=False), client_frame(TEXT, b"b")
+        for data, ends in ((begun + client_frame(CONTINUATION, b"c") + text, Text), (begun + text, Closed)):
+            server = TakesBinary(LIMITS)
+            server.feed(data)
+            self.assertIsInstance([*server.receive(0.0)][-1], ends)
 
     def test_the_end_of_a_frame_is_not_taken_for_the_next_one(self) -> None:
         inner = client_frame(TEXT, b"not a frame")
