@@ -23,7 +23,7 @@ def sslyze_report() -> dict[str, Any]:
         **old,
         "tls_1_2_cipher_suites": suites(True, SUITES_1_2),
         "tls_1_3_cipher_suites": suites(True, SUITES_1_3),
-        "elliptic_curves": {"supported_curves": [{"name": "secp256r1"}]},
+        "elliptic_curves": {"supported_curves": [{"name": "X25519"}, {"name": "secp256r1"}]},
         "session_renegotiation": {
             "is_vulnerable_to_client_renegotiation_dos": False,
             "supports_secure_renegotiation": True,
