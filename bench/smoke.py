@@ -75,8 +75,8 @@ def system_calls() -> None:
 
 
 def slow_readers() -> None:
-    """Those who never read cost a bounded amount of memory, are closed, and delay nobody."""
-    with Server(servers.MEMORY) as server:
+    """Those who never read cost a bounded amount of memory, are closed, and delay nobody. What is said is on the disk."""
+    with Server(servers.SQLITE) as server:
         load(server, "room", seconds=0.5, **_PIPELINING)  # what a first use of everything takes
         before = server.resident()
         slow = [_silent(server, f"slow{number}") for number in range(_SLOW)]
