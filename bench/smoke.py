@@ -75,7 +75,7 @@ def system_calls() -> None:
 
 
 def slow_readers() -> None:
-    """Those who never read cost a bounded amount of memory, are closed, and delay nobody. What is said is on the disk."""
+    """Those who never read cost a bounded amount of memory, are closed, and delay nobody. What is said is on disk."""
     with Server(servers.SQLITE) as server:
         load(server, "room", seconds=0.5, **_PIPELINING)  # what a first use of everything takes
         before = server.resident()
